@@ -1,0 +1,1 @@
+"""dbt on Airflow, one Kubernetes pod per dbt node, many teams on one Airflow."""

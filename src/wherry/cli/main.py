@@ -1,0 +1,23 @@
+"""`wherry`: what the Taskfile calls and what a platform engineer types."""
+
+import sys
+from importlib import import_module
+
+import typer
+from rich.console import Console
+
+from wherry.errors import WherryError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+for name in ("validate", "schema", "release", "pools", "demo"):
+    import_module(f"wherry.cli.{name}").register(app)
+
+
+def run() -> None:
+    """Run the command line; a `WherryError` is printed without a traceback, exit code 1."""
+    try:
+        app()
+    except WherryError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {error}", markup=True)
+        sys.exit(1)

@@ -1,0 +1,35 @@
+"""What an installation may set, read from the environment at each call (never frozen at import)."""
+
+import os
+from pathlib import Path
+
+
+def releases_folder() -> Path:
+    """The folder that holds the releases (`WHERRY_RELEASES`, default `releases`)."""
+    return Path(os.environ.get("WHERRY_RELEASES", "releases"))
+
+
+def teams_folder() -> Path:
+    """The folder with one YAML file a team (`WHERRY_TEAMS`, default `k8s/teams`)."""
+    return Path(os.environ.get("WHERRY_TEAMS", "k8s/teams"))
+
+
+def results_folder() -> Path | None:
+    """Where each pod's result record is kept, one file a try (`WHERRY_RESULTS`); None: only in XCom."""
+    folder = os.environ.get("WHERRY_RESULTS")
+    return Path(folder) if folder else None
+
+
+def runner_python() -> Path:
+    """The Python of the runner's environment, which holds dbt (`WHERRY_RUNNER_PYTHON`)."""
+    return Path(os.environ.get("WHERRY_RUNNER_PYTHON", "images/dbt-runner/.venv/bin/python"))
+
+
+def image_repository() -> str:
+    """The repository that release images are named in (`WHERRY_IMAGE_REPOSITORY`)."""
+    return os.environ.get("WHERRY_IMAGE_REPOSITORY", "wherry.local")
+
+
+def image_store() -> Path:
+    """The folder in which the embedded cluster finds its images (`WHERRY_IMAGE_STORE`)."""
+    return Path(os.environ.get("WHERRY_IMAGE_STORE", ".wherry/images"))

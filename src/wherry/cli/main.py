@@ -8,7 +8,7 @@ from rich.console import Console
 
 from wherry.errors import WherryError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 for name in ("validate", "schema", "release", "pools", "demo"):
     import_module(f"wherry.cli.{name}").register(app)

@@ -1,0 +1,199 @@
+"""Airflow as the demo runs it: its settings, its four programs, and the few REST calls that drive it."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from wherry.demo.processes import Program
+from wherry.errors import WherryError
+
+USER = "admin"
+
+
+@dataclass(frozen=True)
+class AirflowSettings:
+    """What Airflow needs to know of the demo; secrets are made once for each state folder."""
+
+    home: Path
+    dags: Path
+    database: str
+    port: int
+    password: str
+    secret: str
+    fernet_key: str
+    environment: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """Where the UI answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def environment(settings: AirflowSettings) -> dict[str, str]:
+    """The environment of every Airflow program: Airflow's own variables first, then the demo's."""
+    bundle = {
+        "name": "wherry",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(settings.dags), "refresh_interval": 5},
+    }
+    values = {
+        "API__BASE_URL": settings.url,
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(settings.port),
+        "API__SECRET_KEY": settings.secret,
+        "API__WORKERS": "1",
+        "API_AUTH__JWT_SECRET": settings.secret,
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__FERNET_KEY": settings.fernet_key,
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__PARALLELISM": str(max(8, 2 * (os.cpu_count() or 1))),
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(settings.home / "passwords.json"),
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "COSMOS__ENABLE_CACHE": "False",
+        "COSMOS__ENABLE_TELEMETRY": "False",
+        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        "DATABASE__SQL_ALCHEMY_CONN": settings.database,
+        "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    own = {f"AIRFLOW__{key}": value for key, value in values.items()}
+    return {**inherited, **own, "AIRFLOW_HOME": str(settings.home), **settings.environment}
+
+
+def write_password_file(settings: AirflowSettings) -> None:
+    """Set the admin's password where Airflow's simple auth manager reads it."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    file = settings.home / "passwords.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({USER: settings.password}))
+
+
+def program(settings: AirflowSettings, *command: str, niceness: int = 0) -> Program:
+    """One `airflow` command of this environment."""
+    argv = [sys.executable, "-m", "airflow", *command]
+    return Program(f"airflow-{command[0]}", argv, environment(settings), niceness)
+
+
+class AirflowApi:
+    """The REST calls that the demo makes, as the admin."""
+
+    def __init__(self, settings: AirflowSettings) -> None:
+        self._settings = settings
+        self._http = httpx.Client(base_url=f"{settings.url}/api/v2", timeout=30)
+
+    def wait_until_ready(self, check: Callable[[], None], timeout: float = 120) -> None:
+        """Wait until the API server answers, then log in; `check` raises when a program has died."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            check()
+            try:
+                answer = httpx.get(f"{self._settings.url}/api/v2/version", timeout=5)
+            except httpx.TransportError:
+                time.sleep(0.2)
+                continue
+            if answer.is_success:
+                return self._log_in()
+            time.sleep(0.2)
+        raise WherryError(f"Airflow's API server did not answer on {self._settings.url} within {timeout:.0f} s.")
+
+    def _log_in(self) -> None:
+        login = {"username": USER, "password": self._settings.password}
+        answer = httpx.post(f"{self._settings.url}/auth/token", json=login, timeout=30)
+        answer.raise_for_status()
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def set_pools(self, pools: Mapping[str, int]) -> None:
+        """Create or update pools in one call."""
+        entities = [
+            {"name": name, "slots": slots, "description": "made from the team file", "include_deferred": True}
+            for name, slots in pools.items()
+        ]
+        action = {"action": "create", "entities": entities, "action_on_existence": "overwrite"}
+        self._call("PATCH", "/pools", {"actions": [action]})
+
+    def dag_ids(self) -> frozenset[str]:
+        """The DAGs that Airflow knows by now."""
+        return frozenset(dag["dag_id"] for dag in self._call("GET", "/dags?limit=1000")["dags"])
+
+    def import_errors(self) -> list[str]:
+        """What went wrong while DAG files were read."""
+        return [error["stack_trace"] for error in self._call("GET", "/importErrors")["import_errors"]]
+
+    def end_unfinished_runs(self, dag_id: str) -> None:
+        """Fail what an interrupted demo left running: its tasks are gone, and a DAG runs once at a time."""
+        for state in ("running", "queued"):
+            for run in self._call("GET", f"/dags/{dag_id}/dagRuns?state={state}&limit=100")["dag_runs"]:
+                self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
+
+    def trigger(self, dag_id: str) -> str:
+        """Start a run now; returns its id."""
+        run: str = self._call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+        return run
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run the DAG."""
+        self._call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """A run's state: queued, running, success or failed."""
+        state: str = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return state
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of a run."""
+        instances: list[dict[str, Any]] = []
+        while True:
+            page = self._call(
+                "GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000&offset={len(instances)}"
+            )
+            instances += page["task_instances"]
+            if not page["task_instances"] or len(instances) >= page["total_entries"]:
+                return instances
+
+    def clear(self, dag_id: str, run_id: str, task_ids: list[str], *, downstream: bool = True) -> None:
+        """Run tasks of a run again, by default with everything downstream of them."""
+        self._call(
+            "POST",
+            f"/dags/{dag_id}/clearTaskInstances",
+            {
+                "dry_run": False,
+                "dag_run_id": run_id,
+                "task_ids": task_ids,
+                "include_downstream": downstream,
+                "only_failed": False,
+                "reset_dag_runs": True,
+            },
+        )
+
+    def log_lines(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
+        """A task's log as text, a line each."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
+        content = self._call("GET", path)["content"]
+        return [line["event"] if isinstance(line, dict) else str(line) for line in content]
+
+    def reparse(self, dag_id: str) -> None:
+        """Ask the dag-processor to read the DAG's file now rather than at its next turn."""
+        token = self._call("GET", f"/dags/{dag_id}")["file_token"]
+        self._call("PUT", f"/parseDagFile/{token}")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self._http.request(method, path, json=body)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            answer = self._http.request(method, path, json=body)
+        if answer.is_error:
+            raise WherryError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json() if answer.content else None

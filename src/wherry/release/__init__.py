@@ -1,1 +1,16 @@
-"""To be written."""
+"""Releases: what a dbt project is frozen into, how it is built and read back. Knows the teams, nothing else of ours."""
+
+from wherry.release.model import Release, ReleaseError, ReleaseSettings, load_release, load_releases, read_manifest
+from wherry.release.policy import NodePolicy, Refusal, resolve
+
+__all__ = [
+    "NodePolicy",
+    "Refusal",
+    "Release",
+    "ReleaseError",
+    "ReleaseSettings",
+    "load_release",
+    "load_releases",
+    "read_manifest",
+    "resolve",
+]

@@ -1,0 +1,84 @@
+"""The slim manifest: of dbt's manifest only what rendering a DAG reads.
+
+Cosmos builds a `DbtNode` from: resource_type, package_name, original_file_path, depends_on.nodes, tags, config, fqn and
+(sources) freshness; of `config` rendering reads materialized and meta.owner, our policy meta.wherry and
+snowflake_warehouse.
+At 3,000 models that is a seventh of dbt's file, which Airflow would otherwise parse again in every task.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wherry.release.policy import meta
+
+RENDERED = ("model", "seed", "snapshot", "test", "source")
+DESCRIPTION_LENGTH = 200
+_CONFIG = ("enabled", "materialized", "schema", "snowflake_warehouse", "tags")
+_METADATA = ("adapter_type", "dbt_schema_version", "dbt_version", "project_name")
+
+
+def slim(manifest: Mapping[str, Any], matched: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Cut dbt's `manifest` down; `matched[i]` holds the unique ids that the project's i-th node rule selects.
+
+    The result depends on the project's content only: no times, no invocation ids, dependencies sorted.
+    """
+    rules: dict[str, list[int]] = {}
+    for index, unique_ids in enumerate(matched):
+        for unique_id in unique_ids:
+            rules.setdefault(unique_id, []).append(index)
+    return {
+        "metadata": {key: manifest["metadata"].get(key) for key in _METADATA},
+        **{
+            section: {
+                unique_id: _slim_node(node, rules.get(unique_id, []))
+                for unique_id, node in manifest[section].items()
+                if node["resource_type"] in RENDERED
+            }
+            for section in ("nodes", "sources")
+        },
+    }
+
+
+def _slim_node(node: Mapping[str, Any], rules: list[int]) -> dict[str, Any]:
+    slimmed: dict[str, Any] = {
+        "config": _slim_config(node),
+        "depends_on": {"nodes": sorted(node.get("depends_on", {}).get("nodes", []))},
+        "fqn": [_plain(part) for part in node["fqn"]],
+        "name": _plain(node["name"]),
+        "original_file_path": _plain(node["original_file_path"]),
+        "package_name": node["package_name"],
+        "resource_type": node["resource_type"],
+        "tags": [_plain(tag) for tag in node.get("tags") or []],
+        "unique_id": node["unique_id"],
+        "wherry_rules": rules,
+    }
+    description = _plain((node.get("description") or "")[:DESCRIPTION_LENGTH])
+    if description:
+        slimmed["description"] = description
+    if node["resource_type"] == "source":
+        slimmed["freshness"] = _periods(node.get("freshness"))
+    return slimmed
+
+
+def _slim_config(node: Mapping[str, Any]) -> dict[str, Any]:
+    config = {key: value for key, value in node["config"].items() if key in _CONFIG and value not in (None, [], {})}
+    if "tags" in config:
+        config["tags"] = [_plain(tag) for tag in config["tags"]]
+    kept = {key: value for key, value in meta(node).items() if key == "wherry"}
+    owner = meta(node).get("owner")
+    if isinstance(owner, str) and owner:
+        kept["owner"] = _plain(owner)
+    return {**config, **({"meta": kept} if kept else {})}
+
+
+def _periods(freshness: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A source's freshness without its filter, which is SQL."""
+    if freshness is None:
+        return None
+    return {key: freshness.get(key) for key in ("warn_after", "error_after")}
+
+
+def _plain(text: str) -> str:
+    """`text` without Jinja's delimiters: a team's words are shown by Airflow, never rendered by it."""
+    return re.sub(r"\{(?=[{%#])", "{ ", text)

@@ -1,0 +1,4 @@
+-- Nothing is billed that is not booked, and the other way round.
+select *
+from {{ ref('ledger_reconciliation') }}
+where difference <> 0

@@ -90,9 +90,10 @@ def program(settings: AirflowSettings, *command: str, niceness: int = 0) -> Prog
 class AirflowApi:
     """The REST calls that the demo makes, as the admin."""
 
-    def __init__(self, settings: AirflowSettings) -> None:
-        self._settings = settings
-        self._http = httpx.Client(base_url=f"{settings.url}/api/v2", timeout=30)
+    def __init__(self, url: str, password: str) -> None:
+        self._url = url
+        self._password = password
+        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=30)
 
     def wait_until_ready(self, check: Callable[[], None], timeout: float = 120) -> None:
         """Wait until the API server answers, then log in; `check` raises when a program has died."""
@@ -100,18 +101,19 @@ class AirflowApi:
         while time.monotonic() < deadline:
             check()
             try:
-                answer = httpx.get(f"{self._settings.url}/api/v2/version", timeout=5)
+                answer = httpx.get(f"{self._url}/api/v2/version", timeout=5)
             except httpx.TransportError:
                 time.sleep(0.2)
                 continue
             if answer.is_success:
-                return self._log_in()
+                return self.log_in()
             time.sleep(0.2)
-        raise WherryError(f"Airflow's API server did not answer on {self._settings.url} within {timeout:.0f} s.")
+        raise WherryError(f"Airflow's API server did not answer on {self._url} within {timeout:.0f} s.")
 
-    def _log_in(self) -> None:
-        login = {"username": USER, "password": self._settings.password}
-        answer = httpx.post(f"{self._settings.url}/auth/token", json=login, timeout=30)
+    def log_in(self) -> None:
+        """Get a token; tokens that run out are renewed by themselves."""
+        login = {"username": USER, "password": self._password}
+        answer = httpx.post(f"{self._url}/auth/token", json=login, timeout=30)
         answer.raise_for_status()
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
@@ -127,6 +129,10 @@ class AirflowApi:
     def dag_ids(self) -> frozenset[str]:
         """The DAGs that Airflow knows by now."""
         return frozenset(dag["dag_id"] for dag in self._call("GET", "/dags?limit=1000")["dags"])
+
+    def dag_docs(self, dag_id: str) -> str:
+        """A DAG's documentation as Airflow has it; empty where it has none."""
+        return self._call("GET", f"/dags/{dag_id}/details")["doc_md"] or ""
 
     def import_errors(self) -> list[str]:
         """What went wrong while DAG files were read."""
@@ -192,7 +198,7 @@ class AirflowApi:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self._http.request(method, path, json=body)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            self._log_in()
+            self.log_in()
             answer = self._http.request(method, path, json=body)
         if answer.is_error:
             raise WherryError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")

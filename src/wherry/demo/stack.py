@@ -1,0 +1,154 @@
+"""The demo's parts, started in their order and stopped together: warehouses, cluster, teams, releases, Airflow."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from wherry.demo.airflow import USER, AirflowApi, AirflowSettings, program, write_password_file
+from wherry.demo.layout import EMULATOR_PYTHON, REPOSITORY, Layout
+from wherry.demo.ports import free_port
+from wherry.demo.postgres import Postgres
+from wherry.demo.processes import Processes, Program
+from wherry.demo.raw import load_raw
+from wherry.demo.state import Running, State
+from wherry.demo.tenants import apply_team, warehouse_secrets
+from wherry.errors import WherryError
+from wherry.release import build_release
+from wherry.teams import Team, load_teams
+
+
+class Stack:
+    """Everything that the demo starts; leaving the `with` block stops it all."""
+
+    def __init__(self, state: Path, console: Console) -> None:
+        self.layout = Layout(state)
+        self._state = State(state)
+        self._console = console
+        self._processes = Processes(state)
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exit.enter_context(self._state.lock())
+        try:
+            self._start()
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._console.status("stopping"):
+            self._exit.close()
+
+    def check(self) -> None:
+        """Raise a `WherryError` when one of the demo's programs has died."""
+        self._processes.check()
+
+    def _start(self) -> None:
+        os.environ.update(self.layout.environment())
+        self.teams: tuple[Team, ...] = load_teams(REPOSITORY / "k8s/teams")
+        self._processes.stop_leftovers()
+        self._exit.callback(self._processes.stop)
+        with self._step("PostgreSQL"):
+            postgres = self._exit.enter_context(
+                Postgres(self._state.folder / "postgres", password=self._state.secrets().postgres)
+            )
+        self.settings = self._airflow_settings(postgres)
+        self._start_emulator()
+        self._start_cluster()
+        with self._step("Airflow's database"):
+            self._migrate()
+        for command in ("api-server", "scheduler", "triggerer"):
+            self._processes.start(program(self.settings, command))
+        with self._step("embedded cluster, Snowflake emulator, a namespace per team"):
+            secrets = self._apply_teams(postgres)
+        with self._step("raw data and releases"):
+            self._load_and_release(secrets)
+        self._processes.start(program(self.settings, "dag-processor"))
+        with self._step("Airflow"):
+            self.api = AirflowApi(self.settings.url, self.settings.password)
+            self.api.wait_until_ready(self.check)
+            self.api.set_pools({name: slots for team in self.teams for name, slots in team.pools().items()})
+        self._state.write_running(
+            Running(os.getpid(), self.settings.url, USER, self.settings.password, str(self.layout.kubeconfig))
+        )
+
+    def _airflow_settings(self, postgres: Postgres) -> AirflowSettings:
+        secrets = self._state.secrets()
+        settings = AirflowSettings(
+            home=self._state.folder / "airflow",
+            dags=REPOSITORY / "dags",
+            database=postgres.url("airflow").replace("postgresql://", "postgresql+psycopg2://"),
+            port=free_port(8080),
+            password=secrets.admin,
+            secret=secrets.airflow,
+            fernet_key=secrets.fernet,
+            environment={**self.layout.environment(), "PYTHONPATH": str(REPOSITORY / "images/airflow")},
+        )
+        write_password_file(settings)
+        return settings
+
+    def _start_emulator(self) -> None:
+        self.layout.emulator_address.unlink(missing_ok=True)
+        argv = [str(EMULATOR_PYTHON), "-m", "snowflake_emulator", "--port", "0"]
+        argv += ["--port-file", str(self.layout.emulator_address), "--db-path", str(self._state.folder / "snowflake")]
+        self._processes.start(Program("snowflake-emulator", argv, without_bytecode_ban()))
+
+    def _start_cluster(self) -> None:
+        self.layout.kubeconfig.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "wherry.localcluster", "--data", str(self._state.folder / "cluster")]
+        argv += ["--images", str(self.layout.images), "--kubeconfig", str(self.layout.kubeconfig)]
+        self._processes.start(Program("localcluster", argv, without_bytecode_ban()))
+
+    def _migrate(self) -> None:
+        """Bring Airflow's database up to date, once for each version of the environment."""
+        done = self._state.folder / "airflow" / "migrated"
+        wanted = (REPOSITORY / "uv.lock").read_text()
+        if not done.exists() or done.read_text() != wanted:
+            self._processes.run(program(self.settings, "db", "migrate"))
+            done.write_text(wanted)
+
+    def _apply_teams(self, postgres: Postgres) -> dict[str, dict[str, str]]:
+        self._wait_for(self.layout.kubeconfig)
+        self._wait_for(self.layout.emulator_address)
+        secrets = warehouse_secrets(self.teams, postgres, self.layout.emulator_address.read_text().strip())
+        for team in self.teams:
+            apply_team(self.layout.kubeconfig, team, secrets[team.name])
+        return secrets
+
+    def _load_and_release(self, secrets: dict[str, dict[str, str]]) -> None:
+        projects = [(team, name, project) for team in self.teams for name, project in team.projects.items()]
+        with ThreadPoolExecutor(max_workers=2 * len(projects)) as pool:
+            work = [pool.submit(load_raw, team, project, secrets[team.name]) for team, _, project in projects]
+            work += [pool.submit(build_release, team, name, self.layout.releases) for team, name, _ in projects]
+            for part in work:
+                part.result()
+
+    def _wait_for(self, file: Path, timeout: float = 60) -> None:
+        """Wait until a program has written the file that says where it listens."""
+        deadline = time.monotonic() + timeout
+        while not file.exists():
+            self.check()
+            if time.monotonic() > deadline:
+                raise WherryError(f"{file.name} was not written within {timeout:.0f} s; see {self._state.folder}/logs")
+            time.sleep(0.05)
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        with self._console.status(what):
+            yield
+        self._console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - began:.1f} s[/]")
+
+
+def without_bytecode_ban() -> dict[str, str]:
+    """This process's environment, less the variable by which Python would compile everything at each start."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

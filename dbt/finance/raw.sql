@@ -17,7 +17,7 @@ select
     'billing+' || n || '@example.com' as email,
     split_part('DE,PT,FR,GB,US,CH', ',', mod(n * 5, 6) + 1) as country,
     split_part('EUR,EUR,EUR,GBP,USD,CHF', ',', mod(n * 5, 6) + 1) as currency,
-    dateadd(day, mod(n * 11, 240), to_date('2025-01-02')) as signed_up_on,
+    dateadd(day, mod(n * 11, 240), to_date('2024-03-04')) as signed_up_on,
     dateadd(hour, -2, current_timestamp())::timestamp_ntz as _loaded_at
 from numbers;
 

@@ -49,12 +49,17 @@ class Postgres:
         *,
         roles: Mapping[str, str] | None = None,
         databases: Mapping[str, str] | None = None,
+        password: str | None = None,
         port: int = 0,
     ) -> None:
-        """Nothing is started or written yet. Port 0: a free one is chosen at each start."""
+        """Nothing is started or written yet.
+
+        password: the superuser's, when the folder is made; generated if absent. port 0: a free one at each start.
+        """
         self.folder = folder.absolute()
         self.port = port
         self._choose_port = port == 0
+        self._password = password
         self._roles = dict(roles or {})
         self._databases = dict(databases or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,9 +74,9 @@ class Postgres:
             self._initialise()
         self.port = _free_port() if self._choose_port else self.port
         settings = [f"-c{key}={value}" for key, value in _SETTINGS.items()]
-        self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
+        process = self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
         try:
-            self._wait_until_ready()
+            self._wait_until_ready(process)
             self._create_roles_and_databases()
         except BaseException:
             self.stop()
@@ -82,20 +87,18 @@ class Postgres:
         """End all connections, write everything down and stop; nothing when it is not running."""
         if self._process is None:
             return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()  # closes the lifeline and waits
         self._process = None
 
     def url(self, database: str = "postgres", *, driver: str = "postgresql") -> str:
-        """How the database's owner connects to it (the superuser to `postgres`); driver "postgresql+psycopg2" and such."""
+        """How a database's owner connects to it; the superuser to one that was not given. With the driver for SQLAlchemy."""
         role = self._databases.get(database, SUPERUSER)
         password = self._roles[role] if role != SUPERUSER else self.superuser_password
         return f"{driver}://{quote(role)}:{quote(password, safe='')}@{_HOST}:{self.port}/{quote(database)}"
 
     @property
     def superuser_password(self) -> str:
-        """The generated password of the role `postgres`, kept in the folder in a file that only its owner reads."""
+        """The password of the role `postgres`, kept in the folder in a file that only its owner reads."""
         return self._password_file.read_text().strip()
 
     @property
@@ -124,7 +127,7 @@ class Postgres:
     def _initialise(self) -> None:
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._password_file.touch(mode=0o600)
-        self._password_file.write_text(secrets.token_urlsafe(24) + "\n")
+        self._password_file.write_text((self._password or secrets.token_urlsafe(24)) + "\n")
         if os.geteuid() == 0:
             for path in (self._data, self._password_file):
                 os.chown(path, supervise.NOBODY, supervise.NOBODY)
@@ -147,12 +150,11 @@ class Postgres:
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
             )
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         import psycopg2
 
-        assert self._process is not None
         deadline = time.monotonic() + _START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             try:
                 psycopg2.connect(self.url(), connect_timeout=2).close()
             except psycopg2.OperationalError:

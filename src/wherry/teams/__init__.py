@@ -1,5 +1,7 @@
 """What a team is: the models of its YAML file, their loading and their rules. Knows nothing else of ours."""
 
+from wherry.teams.document import Problem, TeamFileError
+from wherry.teams.loading import load_team, load_team_files, load_teams, team_files
 from wherry.teams.models import (
     EnvRef,
     NodeMeta,
@@ -15,6 +17,7 @@ from wherry.teams.models import (
     dag_id,
     pool_name,
 )
+from wherry.teams.schema import json_schema
 from wherry.teams.units import format_duration, parse_duration, parse_quantity
 
 __all__ = [
@@ -22,16 +25,23 @@ __all__ = [
     "NodeMeta",
     "NodeRule",
     "Postgres",
+    "Problem",
     "Project",
     "Quota",
     "ResourceOverrides",
     "Resources",
     "Snowflake",
     "Team",
+    "TeamFileError",
     "Warehouse",
     "dag_id",
     "format_duration",
+    "json_schema",
+    "load_team",
+    "load_team_files",
+    "load_teams",
     "parse_duration",
     "parse_quantity",
     "pool_name",
+    "team_files",
 ]

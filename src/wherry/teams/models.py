@@ -217,10 +217,10 @@ class Project(Model):
     freshness: StrictBool = False
     """Whether sources that declare freshness become tasks, which check it."""
     retries: f.Retries = 2
-    """Further tries after a cause that is worth one (a warehouse's hiccup, a lost pod); never after dbt's own errors."""
-    retry_delay: f.Duration = timedelta(seconds=30)
+    """Further tries after a cause that is worth one (a lost pod, a warehouse away); never after dbt's own errors."""
+    retry_delay: Annotated[f.Duration, Field(json_schema_extra={"default": "30s"})] = timedelta(seconds=30)
     """The time between two tries."""
-    timeout: f.Duration = timedelta(minutes=30)
+    timeout: Annotated[f.Duration, Field(json_schema_extra={"default": "30m"})] = timedelta(minutes=30)
     """The most time that one try of a node may take; then its query is cancelled."""
     threads: f.Threads = 4
     """dbt's threads in a pod: so many tests of one node run in parallel."""

@@ -33,13 +33,14 @@ def up(
 
     Example: wherry demo up --once
     """
+    from wherry.demo.layout import Layout
     from wherry.demo.run import run_all, say_what_next, wait
     from wherry.demo.stack import Stack
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console(highlight=False)
     try:
-        with Stack(state.resolve(), console) as stack:
+        with Stack(Layout(state.resolve()), console) as stack:
             green = run_all(stack, console)
             if once:
                 raise typer.Exit(0 if green else 1)
@@ -57,7 +58,6 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
     """
     import psutil
 
-    from wherry.demo.postgres import stop_leftover
     from wherry.demo.processes import Processes, end_trees
     from wherry.demo.state import State
 
@@ -68,7 +68,6 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         psutil.wait_procs(with_supervisor, timeout=30)
         end_trees(with_supervisor, grace=1)
     Processes(state).stop_leftovers()
-    stop_leftover(state / "postgres")
     shutil.rmtree(state, ignore_errors=True)
     Console().print(
         "The demo is down and its data is removed." if running else "No demo was running; its data is removed."
@@ -112,7 +111,7 @@ def release(
     import os
 
     from wherry.demo.airflow import AirflowApi
-    from wherry.demo.layout import REPOSITORY, Layout
+    from wherry.demo.layout import Layout
     from wherry.demo.run import wait_for_release
     from wherry.demo.state import State
     from wherry.release import build_release
@@ -121,8 +120,9 @@ def release(
     running = State(state).running() if state.exists() else None
     if running is None:
         raise WherryError("the demo is not running; start it with: task demo")
-    os.environ.update(Layout(state.resolve()).environment())
-    owner = next((known for known in load_teams(REPOSITORY / "k8s/teams") if known.name == team), None)
+    layout = Layout(state.resolve())
+    os.environ.update(layout.environment())
+    owner = next((known for known in load_teams(layout.teams) if known.name == team), None)
     if owner is None or (project and project not in owner.projects):
         raise WherryError(f"k8s/teams has no team {team!r}" + (f" with a project {project!r}" if project else ""))
     api = AirflowApi(running.url, running.password)
@@ -131,6 +131,6 @@ def release(
     for name in [project] if project else owner.projects:
         began = time.monotonic()
         with console.status(f"releasing {name}"):
-            made = build_release(owner, name, Layout(state.resolve()).releases)
+            made = build_release(owner, name, layout.releases, root=layout.repository).release
             wait_for_release(api, made.dag_id, made.id)
         console.print(f"{made.dag_id}: release {made.id} is in Airflow ({time.monotonic() - began:.1f} s)")

@@ -10,9 +10,15 @@ RUNNER_PYTHON = REPOSITORY / "images/dbt-runner/.venv/bin/python"
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths under one state folder."""
+    """The paths under one state folder; team files, dbt projects and DAG files are those of `repository`."""
 
     state: Path
+    repository: Path = REPOSITORY
+
+    @property
+    def teams(self) -> Path:
+        """The team files."""
+        return self.repository / "k8s/teams"
 
     @property
     def releases(self) -> Path:
@@ -42,7 +48,7 @@ class Layout:
     def environment(self) -> dict[str, str]:
         """The settings that `wherry.settings` reads."""
         return {
-            "WHERRY_TEAMS": str(REPOSITORY / "k8s/teams"),
+            "WHERRY_TEAMS": str(self.teams),
             "WHERRY_RELEASES": str(self.releases),
             "WHERRY_RESULTS": str(self.results),
             "WHERRY_IMAGE_STORE": str(self.images),

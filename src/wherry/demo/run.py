@@ -21,8 +21,8 @@ def run_all(stack: Stack, console: Console) -> bool:
     Raises:
         WherryError: a DAG did not appear, or a program of the demo died.
     """
-    dags = {team.dag_id(project): team.name for team in stack.teams for project in team.projects}
-    _wait_for_dags(stack, frozenset(dags))
+    dags = {dag_id: team.name for team in stack.teams for dag_id in team.dag_ids().values()}
+    wait_for_dags(stack, frozenset(dags))
     for dag_id in dags:
         stack.api.end_unfinished_runs(dag_id)
     runs = {}
@@ -78,7 +78,8 @@ def wait_for_release(api: AirflowApi, dag_id: str, release_id: str, timeout: flo
         time.sleep(0.3)
 
 
-def _wait_for_dags(stack: Stack, wanted: frozenset[str], timeout: float = 90) -> None:
+def wait_for_dags(stack: Stack, wanted: frozenset[str], timeout: float = 90) -> None:
+    """Wait until Airflow has read these DAGs; a `WherryError` with its import errors if it has not in `timeout` s."""
     deadline = time.monotonic() + timeout
     while missing := wanted - stack.api.dag_ids():
         stack.check()

@@ -19,20 +19,20 @@ from wherry.demo.postgres import Postgres
 from wherry.demo.processes import Processes, Program
 from wherry.demo.raw import load_raw
 from wherry.demo.state import Running, State
-from wherry.demo.tenants import apply_team, warehouse_secrets
+from wherry.demo.tenants import Secret, apply_team, postgres_databases, warehouse_secrets
 from wherry.errors import WherryError
-from wherry.release import build_release
+from wherry.release import Release, build_release
 from wherry.teams import Team, load_teams
 
 
 class Stack:
     """Everything that the demo starts; leaving the `with` block stops it all."""
 
-    def __init__(self, state: Path, console: Console) -> None:
-        self.layout = Layout(state)
-        self._state = State(state)
+    def __init__(self, layout: Layout, console: Console) -> None:
+        self.layout = layout
         self._console = console
-        self._processes = Processes(state)
+        self._state = State(layout.state)
+        self._processes = Processes(layout.state)
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -52,15 +52,17 @@ class Stack:
         """Raise a `WherryError` when one of the demo's programs has died."""
         self._processes.check()
 
+    def release(self, team: Team, project: str) -> Release:
+        """Release one of a team's projects to the demo's Airflow."""
+        return build_release(team, project, self.layout.releases, root=self.layout.repository).release
+
     def _start(self) -> None:
         os.environ.update(self.layout.environment())
-        self.teams: tuple[Team, ...] = load_teams(REPOSITORY / "k8s/teams")
+        self.teams: tuple[Team, ...] = load_teams(self.layout.teams)
         self._processes.stop_leftovers()
         self._exit.callback(self._processes.stop)
         with self._step("PostgreSQL"):
-            postgres = self._exit.enter_context(
-                Postgres(self._state.folder / "postgres", password=self._state.secrets().postgres)
-            )
+            postgres = self._exit.enter_context(self._postgres())
         self.settings = self._airflow_settings(postgres)
         self._start_emulator()
         self._start_cluster()
@@ -81,12 +83,18 @@ class Stack:
             Running(os.getpid(), self.settings.url, USER, self.settings.password, str(self.layout.kubeconfig))
         )
 
+    def _postgres(self) -> Postgres:
+        """One server: Airflow's own database, and the warehouses of the teams that use PostgreSQL."""
+        databases = {"airflow": "airflow", **postgres_databases(self.teams)}
+        roles = dict.fromkeys(databases.values(), self._state.secrets().postgres)
+        return Postgres(self._state.folder / "postgres", roles=roles, databases=databases)
+
     def _airflow_settings(self, postgres: Postgres) -> AirflowSettings:
         secrets = self._state.secrets()
         settings = AirflowSettings(
             home=self._state.folder / "airflow",
             dags=REPOSITORY / "dags",
-            database=postgres.url("airflow").replace("postgresql://", "postgresql+psycopg2://"),
+            database=postgres.url("airflow", driver="postgresql+psycopg2"),
             port=free_port(8080),
             password=secrets.admin,
             secret=secrets.airflow,
@@ -116,21 +124,24 @@ class Stack:
             self._processes.run(program(self.settings, "db", "migrate"))
             done.write_text(wanted)
 
-    def _apply_teams(self, postgres: Postgres) -> dict[str, dict[str, str]]:
+    def _apply_teams(self, postgres: Postgres) -> dict[str, Secret]:
         self._wait_for(self.layout.kubeconfig)
         self._wait_for(self.layout.emulator_address)
-        secrets = warehouse_secrets(self.teams, postgres, self.layout.emulator_address.read_text().strip())
+        emulator = self.layout.emulator_address.read_text().strip()
+        secrets = warehouse_secrets(self.teams, postgres.port, emulator, self._state.secrets().postgres)
         for team in self.teams:
             apply_team(self.layout.kubeconfig, team, secrets[team.name])
         return secrets
 
-    def _load_and_release(self, secrets: dict[str, dict[str, str]]) -> None:
+    def _load_and_release(self, secrets: dict[str, Secret]) -> None:
         projects = [(team, name, project) for team in self.teams for name, project in team.projects.items()]
-        with ThreadPoolExecutor(max_workers=2 * len(projects)) as pool:
-            work = [pool.submit(load_raw, team, project, secrets[team.name]) for team, _, project in projects]
-            work += [pool.submit(build_release, team, name, self.layout.releases) for team, name, _ in projects]
-            for part in work:
-                part.result()
+        with ThreadPoolExecutor() as pool:
+            loads = [
+                pool.submit(load_raw, t, project, secrets[t.name], self.layout.repository) for t, _, project in projects
+            ]
+            releases = [pool.submit(self.release, team, name) for team, name, _ in projects]
+            for work in (*loads, *releases):
+                work.result()
 
     def _wait_for(self, file: Path, timeout: float = 60) -> None:
         """Wait until a program has written the file that says where it listens."""

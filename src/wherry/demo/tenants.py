@@ -1,16 +1,17 @@
 """A team's namespace on a cluster, as the demo makes it: the same objects that the team chart makes in production."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from wherry.errors import WherryError
-from wherry.teams import Team
+from wherry.teams import Quota, Team
+
+Secret = Mapping[str, str]
 
 LABELS = {"app.kubernetes.io/managed-by": "wherry"}
 
 
-def apply_team(kubeconfig: Path, team: Team, secret: Mapping[str, str]) -> None:
+def apply_team(kubeconfig: Path, team: Team, secret: Secret) -> None:
     """Create or update the team's Namespace, runner ServiceAccount, Secret and ResourceQuota.
 
     Raises:
@@ -22,7 +23,7 @@ def apply_team(kubeconfig: Path, team: Team, secret: Mapping[str, str]) -> None:
     meta = {"labels": {**LABELS, "wherry.dev/team": team.name}}
     namespace = {"metadata": {"name": team.namespace, **meta}}
     account = {"metadata": {"name": team.service_account, **meta}, "automountServiceAccountToken": False}
-    quota = {"metadata": {"name": "team", **meta}, "spec": {"hard": quota_hard(team)}}
+    quota = {"metadata": {"name": "team", **meta}, "spec": {"hard": quota_hard(team.quota)}}
     try:
         _ensure(lambda: api.create_namespace(namespace))
         _ensure(lambda: api.create_namespaced_service_account(team.namespace, account))
@@ -34,18 +35,41 @@ def apply_team(kubeconfig: Path, team: Team, secret: Mapping[str, str]) -> None:
         raise WherryError(f"the cluster refused an object of team {team.name}: {error.status} {error.reason}") from None
 
 
-def quota_hard(team: Team) -> dict[str, str]:
-    """The `hard` part of the team's ResourceQuota; empty where the team file sets no quota."""
-    if team.quota is None:
-        return {}
+def quota_hard(quota: Quota) -> dict[str, str]:
+    """The `hard` part of the team's ResourceQuota."""
+    return {"pods": str(quota.pods), "limits.cpu": quota.cpu, "limits.memory": quota.memory}
+
+
+def warehouse_secrets(teams: Iterable[Team], postgres_port: int, emulator: str, password: str) -> dict[str, Secret]:
+    """What each team's Secret holds in the demo: where its warehouse answers, and the password.
+
+    `emulator` is host:port of the Snowflake emulator, which takes any password; `password` is that of every PostgreSQL
+    role of the demo.
+    """
+    host, port = emulator.split(":")
+    snowflake = {"SNOWFLAKE_HOST": host, "SNOWFLAKE_PORT": port, "SNOWFLAKE_PROTOCOL": "http"}
+    postgres = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(postgres_port)}
+    where = {"snowflake": snowflake, "postgres": postgres}
     return {
-        "pods": str(team.quota.pods),
-        "requests.cpu": team.quota.cpu,
-        "requests.memory": team.quota.memory,
+        team.name: {
+            "DBT_ENV_SECRET_PASSWORD": password,
+            **{key: value for warehouse in team.warehouses.values() for key, value in where[warehouse.type].items()},
+        }
+        for team in teams
     }
 
 
-def _ensure(create: Any) -> bool:
+def postgres_databases(teams: Iterable[Team]) -> dict[str, str]:
+    """The databases of the teams that use PostgreSQL, with the role that owns each."""
+    return {
+        warehouse.database: str(warehouse.user)
+        for team in teams
+        for warehouse in team.warehouses.values()
+        if warehouse.type == "postgres"
+    }
+
+
+def _ensure(create: Callable[[], object]) -> bool:
     """Create an object; False when it is there already."""
     from kubernetes.client import ApiException
 

@@ -1,0 +1,275 @@
+"""Which tasks a release has, and how they hang together, without building one. Pure.
+
+The ids are those that Cosmos gives the same nodes (with `normalize_task_id`, so that a test that is added or taken away
+never renames a task). A task's own process builds one task from here; the whole DAG is rendered by Cosmos and completed
+from here.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal
+
+Tests = Literal["build", "after_each", "after_all", "none"]
+
+_NAME_LENGTH = 180  # of a task group's id; Airflow takes 200
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
+_NOT_IN_SELECTOR = re.compile(r"[\s,+@*?\[\]]")  # dbt's selector syntax gives these a meaning
+
+
+class Verb(StrEnum):
+    """What a task does, as in its id and in Cosmos' suffixes."""
+
+    BUILD = "build"
+    RUN = "run"
+    SEED = "seed"
+    SNAPSHOT = "snapshot"
+    SOURCE = "source"
+    TEST = "test"
+
+
+_VERBS = {"model": Verb.RUN, "seed": Verb.SEED, "snapshot": Verb.SNAPSHOT, "source": Verb.SOURCE}
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task: `node` is the dbt node's unique_id ("" for the whole project), `select` dbt's selection.
+
+    `group` is the task group that the id begins with, or None. `cautious`: of the tests, dbt runs those only whose
+    every parent is selected. `empty`: there is nothing to run (an ephemeral model).
+    """
+
+    id: str
+    verb: Verb
+    node: str
+    title: str
+    select: str | None = None
+    group: str | None = None
+    cautious: bool = False
+    empty: bool = False
+
+    @property
+    def label(self) -> str:
+        """The id within its group."""
+        return self.id if self.group is None else self.id.removeprefix(f"{self.group}.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tasks of one project. `manifest` is the slim manifest of its release."""
+
+    manifest: Mapping[str, Any]
+    project: str
+    tests: Tests
+    freshness: bool
+
+    @cached_property
+    def nodes(self) -> dict[str, Mapping[str, Any]]:
+        """Models, seeds and snapshots, then sources, by unique_id."""
+        of_project = {**self.manifest["nodes"], **self.manifest["sources"]}
+        return {unique_id: node for unique_id, node in of_project.items() if node["resource_type"] in _VERBS}
+
+    @cached_property
+    def _homes(self) -> dict[str, str]:
+        """The one node that each data or unit test looks at; a test that isn't here looks at several, or at none."""
+        tests = [node for node in self.manifest["nodes"].values() if node["resource_type"] == "test"]
+        homes = {}
+        for test in (*tests, *self.manifest.get("unit_tests", {}).values()):
+            parents = set(test["depends_on"]["nodes"])
+            if len(parents) == 1 and parents <= self.nodes.keys():
+                homes[test["unique_id"]] = parents.pop()
+        return homes
+
+    @cached_property
+    def _tested(self) -> frozenset[str]:
+        return frozenset(self._homes.values())
+
+    @cached_property
+    def detached(self) -> dict[str, Mapping[str, Any]]:
+        """The tests that run in a task of their own, once all their parents have been built."""
+        if self.tests in ("after_all", "none"):
+            return {}
+        return {
+            unique_id: node
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] == "test" and unique_id not in self._homes
+        }
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What each node's task ids begin with, and each detached test's id: valid, unique, the same in every process."""
+        names: dict[str, str] = {}
+        taken: set[str] = set()
+        for unique_id in (*sorted(self.nodes, key=_by_kind), *sorted(self.detached)):
+            name = _id_safe(unique_id) + ("_test" if unique_id in self.detached else "")
+            if name.casefold() in taken:
+                name = f"{name}_{_short_hash(unique_id)}"
+            taken.add(name.casefold())
+            names[unique_id] = name
+        return names
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        """What dbt would take as a folder of nodes when it is selected by fqn."""
+        fqns = [node["fqn"] for node in self.manifest["nodes"].values()]
+        return frozenset(".".join(fqn[:depth]) for fqn in fqns for depth in range(2, len(fqn)))
+
+    def runs(self, unique_id: str) -> bool:
+        """Whether the node has a task beside its tests' one: a source needs a freshness that is to be checked."""
+        node = self.nodes.get(unique_id)
+        if node is None or node["resource_type"] != "source":
+            return node is not None
+        return self.freshness and _declares_freshness(node)
+
+    def is_grouped(self, unique_id: str) -> bool:
+        """Whether the node's task and its tests' task form a task group."""
+        return self.tests == "after_each" and unique_id in self._tested and self.runs(unique_id)
+
+    def has_test_task(self, unique_id: str) -> bool:
+        """Whether the node's tests run in a task of their own, `<name>.test`: not where `dbt build` runs them inline."""
+        inline = self.tests == "build" and self.runs(unique_id) and not _runs_no_tests(self.nodes[unique_id])
+        return unique_id in self._tested and self.tests in ("build", "after_each") and not inline
+
+    @cached_property
+    def tasks(self) -> dict[str, TaskSpec]:
+        """Every task by its id."""
+        return {spec.id: spec for spec in self._specs()}
+
+    @cached_property
+    def upstream(self) -> dict[str, frozenset[str]]:
+        """The ids of the tasks that each task waits for."""
+        return {spec.id: frozenset(self._waits_for(spec)) for spec in self.tasks.values()}
+
+    def downstream(self, task_id: str) -> frozenset[str]:
+        """The ids of the tasks that wait for this one."""
+        return frozenset(other for other, waits_for in self.upstream.items() if task_id in waits_for)
+
+    def parents(self, unique_id: str) -> tuple[str, ...]:
+        """The nodes that this node is made from and that have a task."""
+        node = self.nodes.get(unique_id) or self.detached[unique_id]
+        found = node.get("depends_on", {}).get("nodes", ())
+        return tuple(dict.fromkeys(parent for parent in found if parent in self.nodes))
+
+    def home_of_test(self, unique_id: str) -> str | None:
+        """The id of the one task that runs this test; None where the team has chosen that no test runs."""
+        if self.tests == "none":
+            return None
+        if self.tests == "after_all":
+            return self._after_all
+        home = self._homes.get(unique_id)
+        if home is None:
+            return self.names[unique_id]
+        return self._test_task(home) if self.has_test_task(home) else self.task_of(home)
+
+    def task_of(self, unique_id: str) -> str:
+        """The id of the task that builds this node."""
+        return f"{self.names[unique_id]}.{self._verb(unique_id)}"
+
+    @property
+    def _after_all(self) -> str:
+        return f"{self.project}_test"
+
+    def _test_task(self, unique_id: str) -> str:
+        return f"{self.names[unique_id]}.{Verb.TEST}"
+
+    def _verb(self, unique_id: str) -> Verb:
+        verb = _VERBS[self.nodes[unique_id]["resource_type"]]
+        return Verb.BUILD if self.tests == "build" and verb != Verb.SOURCE else verb
+
+    def _specs(self) -> Iterator[TaskSpec]:
+        for unique_id, node in self.nodes.items():
+            select = self._selector(node)
+            group = self.names[unique_id] if self.is_grouped(unique_id) else None
+            title = plain_title(_own_name(unique_id))
+            if self.runs(unique_id):
+                verb = self._verb(unique_id)
+                yield TaskSpec(
+                    id=self.task_of(unique_id),
+                    verb=verb,
+                    node=unique_id,
+                    title=f"{title} ({'freshness' if verb == Verb.SOURCE else verb})",
+                    select=select,
+                    group=group,
+                    cautious=verb == Verb.BUILD,
+                    empty=_is_ephemeral(node),
+                )
+            if self.has_test_task(unique_id):
+                task_id = self._test_task(unique_id)
+                yield TaskSpec(task_id, Verb.TEST, unique_id, f"{title} (test)", select, group, cautious=True)
+        for unique_id, node in self.detached.items():
+            title = f"{plain_title(node['name'])} (test)"
+            yield TaskSpec(self.names[unique_id], Verb.TEST, unique_id, title, self._selector(node))
+        if self.tests == "after_all" and any(map(self.runs, self.nodes)):
+            yield TaskSpec(self._after_all, Verb.TEST, "", f"{self.project} (all tests)")
+
+    def _waits_for(self, spec: TaskSpec) -> Iterable[str]:
+        if not spec.node:
+            return self._leaves()
+        if spec.verb == Verb.TEST and spec.node in self.nodes:
+            return [self.task_of(spec.node)] if self.runs(spec.node) else []
+        return (task for parent in self.parents(spec.node) for task in self._done_when(parent))
+
+    def _done_when(self, unique_id: str) -> list[str]:
+        """The tasks after which a node may be read: its own and its tests'."""
+        tested = [self._test_task(unique_id)] if self.has_test_task(unique_id) else []
+        built = [self.task_of(unique_id)] if self.runs(unique_id) and not self.is_grouped(unique_id) else []
+        return built + tested
+
+    def _leaves(self) -> list[str]:
+        inner = {parent for unique_id in self.nodes for parent in self.parents(unique_id)}
+        return [self.task_of(unique_id) for unique_id in self.nodes if self.runs(unique_id) and unique_id not in inner]
+
+    def _selector(self, node: Mapping[str, Any]) -> str:
+        """dbt's selector for this node and for no other: not for a folder of the same name, which fqn would match too."""
+        parts = [_NOT_IN_SELECTOR.sub("?", part) for part in node["fqn"]]
+        if node["resource_type"] == "source":
+            table = _own_name(node["unique_id"])
+            return f"source:{node['package_name']}.{_NOT_IN_SELECTOR.sub('?', table)}"
+        if ".".join(node["fqn"]) in self._folders:
+            parts[-1] = f"{parts[-1][:-1]}[{parts[-1][-1]}]"
+        return f"fqn:{'.'.join(parts)}"
+
+
+def plain_title(text: str) -> str:
+    """A team's word as a title: one printable line of at most 200 characters."""
+    return "".join(character if character.isprintable() else " " for character in text)[:200]
+
+
+def _own_name(unique_id: str) -> str:
+    return unique_id.split(".", 2)[-1]
+
+
+def _by_kind(unique_id: str) -> tuple[bool, str]:
+    return unique_id.startswith("source."), unique_id
+
+
+def _id_safe(unique_id: str) -> str:
+    """The node's name as Cosmos takes it for ids; with a hash where characters had to go."""
+    kind, _, name = unique_id.split(".", 2)
+    if kind == "test":
+        name = name.split(".", 1)[0]  # what follows is dbt's hash
+    name = name.replace(".", "_")
+    safe = _NOT_IN_ID.sub("_", name)[:_NAME_LENGTH]
+    return safe if safe == name else f"{safe}_{_short_hash(unique_id)}"
+
+
+def _short_hash(unique_id: str) -> str:
+    return sha256(unique_id.encode()).hexdigest()[:8]
+
+
+def _is_ephemeral(node: Mapping[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral")
+
+
+def _runs_no_tests(node: Mapping[str, Any]) -> bool:
+    """Whether the node's own task isn't a `dbt build`, which would run its tests."""
+    return node["resource_type"] == "source" or _is_ephemeral(node)
+
+
+def _declares_freshness(node: Mapping[str, Any]) -> bool:
+    """Whether any period is set: dbt writes all of them, as nulls, where none is."""
+    periods = (node.get("freshness") or {}).values()
+    return any(value is not None for period in periods if isinstance(period, Mapping) for value in period.values())

@@ -1,0 +1,116 @@
+"""One Airflow task out of its spec: the same in the dag-processor, which builds all, and in the task's own process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Final
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, BaseOperator, TaskGroup
+
+from wherry.graph.docs import task_doc
+from wherry.graph.plan import Plan, TaskSpec, Verb
+from wherry.operator import (
+    DbtBuildPodOperator,
+    DbtRunPodOperator,
+    DbtSeedPodOperator,
+    DbtSnapshotPodOperator,
+    DbtSourcePodOperator,
+    DbtTestPodOperator,
+)
+from wherry.pod import PodPlan
+from wherry.release.model import Release
+from wherry.release.policy import NodePolicy, Refusal, resolve
+
+GRACE: Final = timedelta(seconds=60)  # for dbt to cancel its query
+_MARGIN: Final = timedelta(minutes=5)  # so that the pod's own deadline speaks before Airflow's
+_LONGEST_RETRY_DELAY: Final = timedelta(minutes=10)
+_IN_POD: Final = "project"  # Cosmos wants a project folder; the runner knows its own
+_WHOLE_PROJECT: Final[Mapping[str, Any]] = {"unique_id": "", "config": {}}
+
+_OPERATORS: Final[Mapping[Verb, type[BaseOperator]]] = {
+    Verb.BUILD: DbtBuildPodOperator,
+    Verb.RUN: DbtRunPodOperator,
+    Verb.SEED: DbtSeedPodOperator,
+    Verb.SNAPSHOT: DbtSnapshotPodOperator,
+    Verb.SOURCE: DbtSourcePodOperator,
+    Verb.TEST: DbtTestPodOperator,
+}
+
+
+@dataclass(frozen=True)
+class TaskFactory:
+    """Makes the tasks of one release."""
+
+    release: Release
+    plan: Plan
+
+    def node(self, spec: TaskSpec) -> Mapping[str, Any] | None:
+        """The dbt node of a task; None for the task that tests the whole project."""
+        return self.plan.nodes.get(spec.node) or self.plan.detached.get(spec.node)
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What nodes ask for and don't get. Empty for a release of `wherry release`, which refuses it."""
+        nodes = (*self.plan.nodes.values(), *self.plan.detached.values())
+        return tuple(refusal for node in nodes for refusal in self._resolve(node)[1])
+
+    def make(self, spec: TaskSpec, dag: DAG, group: TaskGroup | None) -> BaseOperator:
+        """The task, in `dag`, without its dependencies."""
+        node = self.node(spec)
+        shown = {
+            "task_id": spec.label,
+            "dag": dag,
+            "task_group": group,
+            "task_display_name": spec.title,
+            "doc_md": task_doc(node),
+        }
+        if spec.empty:
+            return EmptyOperator(**shown)
+        policy, _ = self._resolve(node or _WHOLE_PROJECT)
+        return _OPERATORS[spec.verb](**shown, **_scheduling(policy), **_dbt(spec), plan=self._pod(spec, policy))
+
+    def _resolve(self, node: Mapping[str, Any]) -> tuple[NodePolicy, tuple[Refusal, ...]]:
+        return resolve(node, self.release.settings, node.get("wherry_rules", ()))
+
+    @cached_property
+    def _image(self) -> str:
+        digest = self.release.image_digest
+        return f"{self.release.image}@{digest}" if digest else self.release.image
+
+    def _pod(self, spec: TaskSpec, policy: NodePolicy) -> PodPlan:
+        team = self.release.settings.team
+        return PodPlan(
+            team=team.name,
+            project=self.release.project,
+            namespace=team.namespace,
+            image=self._image,
+            service_account=team.service_account,
+            secret=team.secret,
+            node=spec.node,
+            resources=policy.resources,
+            memory_ceiling=policy.memory_ceiling,
+            timeout=policy.timeout,
+            grace=GRACE,
+            release_id=self.release.id,
+        )
+
+
+def _scheduling(policy: NodePolicy) -> dict[str, Any]:
+    """Airflow's own arguments. The weight is absolute: a priority means the same for every node, and needs no walk."""
+    return {
+        "pool": policy.pool,
+        "priority_weight": policy.priority,
+        "weight_rule": "absolute",
+        "retries": policy.retries,
+        "retry_delay": policy.retry_delay,
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": max(policy.retry_delay, _LONGEST_RETRY_DELAY),
+        "execution_timeout": policy.timeout + PodPlan.startup_timeout + GRACE + _MARGIN,
+    }
+
+
+def _dbt(spec: TaskSpec) -> dict[str, Any]:
+    """Cosmos' own arguments."""
+    selection = "cautious" if spec.cautious else None
+    return {"project_dir": _IN_POD, "select": spec.select, "indirect_selection": selection, "extra_context": {}}

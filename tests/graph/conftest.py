@@ -1,0 +1,94 @@
+"""Releases to make DAGs of: a small shop with every kind of node and test, written as `wherry release` writes them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.graph.shop import shop
+from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
+from wherry.teams import Team
+
+TEAM: dict[str, Any] = {
+    "name": "acme-data",
+    "namespace": "team-acme",
+    "owners": ["ana.lopes@example.com", "ben@example.com"],
+    "slack": "#acme-data",
+    "secret": "warehouse",
+    "warehouses": {
+        "transform": {
+            "type": "snowflake",
+            "account": "acme-eu1",
+            "user": "DBT",
+            "database": "SHOP",
+            "schema": "ANALYTICS",
+            "warehouse": "TRANSFORM_WH",
+            "slots": 8,
+        },
+        "heavy": {
+            "type": "snowflake",
+            "account": "acme-eu1",
+            "user": "DBT",
+            "database": "SHOP",
+            "schema": "ANALYTICS",
+            "warehouse": "HEAVY_WH",
+            "slots": 2,
+        },
+    },
+}
+PROJECT: dict[str, Any] = {
+    "path": "dbt/shop",
+    "warehouse": "transform",
+    "schedule": "0 6 * * *",
+    "freshness": True,
+    "nodes": [{"select": "tag:heavy", "warehouse": "heavy", "timeout": "1h", "retries": 1, "priority": 10}],
+}
+
+WriteRelease = Callable[..., Release]
+
+
+@pytest.fixture
+def write_release(tmp_path: Path) -> WriteRelease:
+    """Write a release into tmp_path/<team>/<project>: `write_release(manifest, project="shop", tests="build", ...)`."""
+
+    def write(manifest: dict[str, Any] | None = None, project: str = "shop", **settings: Any) -> Release:
+        data = canonical_json(shop() if manifest is None else manifest)
+        team = Team.model_validate({**TEAM, "projects": {project: {**PROJECT, **settings}}})
+        folder = tmp_path / team.name / project
+        release_id = digest(data + canonical_json(team.model_dump(mode="json")))[:16]
+        release = Release(
+            team=team.name,
+            project=project,
+            dag_id=f"{team.name}__{project}",
+            id=release_id,
+            git_commit="0123456789abcdef0123456789abcdef01234567",
+            created="2026-01-02T03:04:05+00:00",
+            dbt_version="1.11.2",
+            adapter="snowflake",
+            adapter_version="1.11.0",
+            image=f"wherry.local/acme-data-{project}:{release_id}",
+            image_digest=None,
+            manifest_path=folder / release_id / MANIFEST_FILE,
+            manifest_sha256=digest(data),
+            settings=ReleaseSettings.of(team, project),
+            inputs=digest(data),
+        )
+        release.manifest_path.parent.mkdir(parents=True)
+        release.manifest_path.write_bytes(data)
+        (folder / RELEASE_FILE).write_bytes(canonical_json(release.document()))
+        return release
+
+    return write
+
+
+@pytest.fixture
+def release(write_release: WriteRelease) -> Release:
+    """The shop with its default settings."""
+    return write_release()
+
+
+def with_digest(release: Release, image_digest: str) -> Release:
+    """The same release from a registry that gives digests."""
+    return replace(release, image_digest=image_digest)

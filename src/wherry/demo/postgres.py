@@ -91,7 +91,7 @@ class Postgres:
         self._process = None
 
     def url(self, database: str = "postgres", *, driver: str = "postgresql") -> str:
-        """How a database's owner connects to it; the superuser to one that was not given. With the driver for SQLAlchemy."""
+        """How a database's owner connects to it; the superuser to one not given. The driver is for SQLAlchemy."""
         role = self._databases.get(database, SUPERUSER)
         password = self._roles[role] if role != SUPERUSER else self.superuser_password
         return f"{driver}://{quote(role)}:{quote(password, safe='')}@{_HOST}:{self.port}/{quote(database)}"

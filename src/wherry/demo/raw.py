@@ -40,7 +40,10 @@ def load_raw(team: Team, project: Project, secret: Mapping[str, str], repository
     if project.path is None or not script.exists():
         return
     warehouse = team.warehouses[project.warehouse]
-    error = (_load_postgres if isinstance(warehouse, Postgres) else _load_snowflake)(warehouse, secret, script)  # type: ignore[arg-type]
+    if isinstance(warehouse, Postgres):
+        error = _load_postgres(warehouse, secret, script)
+    else:
+        error = _load_snowflake(warehouse, secret, script)
     if error:
         raise WherryError(f"{script} could not be loaded for team {team.name}: {error}")
 

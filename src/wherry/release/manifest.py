@@ -14,19 +14,15 @@ from wherry.release.policy import meta
 
 RENDERED = ("model", "seed", "snapshot", "test", "source")
 DESCRIPTION_LENGTH = 200
-_CONFIG = ("enabled", "materialized", "schema", "snowflake_warehouse", "tags")
+_CONFIG = ("materialized", "snowflake_warehouse", "tags")
 _METADATA = ("adapter_type", "dbt_schema_version", "dbt_version", "project_name")
 
 
-def slim(manifest: Mapping[str, Any], matched: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Cut dbt's `manifest` down; `matched[i]` holds the unique ids that the project's i-th node rule selects.
+def slim(manifest: Mapping[str, Any], rules: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Cut dbt's `manifest` down; `rules` holds, per unique id, the node rules that select it.
 
     The result depends on the project's content only: no times, no invocation ids, dependencies sorted.
     """
-    rules: dict[str, list[int]] = {}
-    for index, unique_ids in enumerate(matched):
-        for unique_id in unique_ids:
-            rules.setdefault(unique_id, []).append(index)
     return {
         "metadata": {key: manifest["metadata"].get(key) for key in _METADATA},
         **{
@@ -40,7 +36,7 @@ def slim(manifest: Mapping[str, Any], matched: Sequence[Sequence[str]]) -> dict[
     }
 
 
-def _slim_node(node: Mapping[str, Any], rules: list[int]) -> dict[str, Any]:
+def _slim_node(node: Mapping[str, Any], rules: Sequence[int]) -> dict[str, Any]:
     slimmed: dict[str, Any] = {
         "config": _slim_config(node),
         "depends_on": {"nodes": sorted(node.get("depends_on", {}).get("nodes", []))},
@@ -51,7 +47,7 @@ def _slim_node(node: Mapping[str, Any], rules: list[int]) -> dict[str, Any]:
         "resource_type": node["resource_type"],
         "tags": [_plain(tag) for tag in node.get("tags") or []],
         "unique_id": node["unique_id"],
-        "wherry_rules": rules,
+        "wherry_rules": list(rules),
     }
     description = _plain((node.get("description") or "")[:DESCRIPTION_LENGTH])
     if description:

@@ -194,8 +194,9 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 def _check_identity(path: Path, release: Release) -> None:
     """A release speaks for the folder it lies in and for the project in its own settings, and for nothing else."""
-    _expect(path, "team", release.team, path.parent.parent.name)
-    _expect(path, "project", release.project, path.parent.name)
+    home = path.absolute().parent
+    _expect(path, "team", release.team, home.parent.name)
+    _expect(path, "project", release.project, home.name)
     _expect(path, "settings.team.name", release.settings.team.name, release.team)
     _expect(path, "settings.team.projects", release.settings.project_name, release.project)
     _expect(path, "dag_id", release.dag_id, dag_id(release.team, release.project))

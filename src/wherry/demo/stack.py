@@ -140,8 +140,10 @@ class Stack:
                 pool.submit(load_raw, t, project, secrets[t.name], self.layout.repository) for t, _, project in projects
             ]
             releases = [pool.submit(self.release, team, name) for team, name, _ in projects]
-            for work in (*loads, *releases):
-                work.result()
+            for load in loads:
+                load.result()
+            for release in releases:
+                release.result()
 
     def _wait_for(self, file: Path, timeout: float = 60) -> None:
         """Wait until a program has written the file that says where it listens."""

@@ -1,0 +1,8 @@
+select
+    day,
+    campaign,
+    utm_source,
+    impressions,
+    clicks,
+    cost_eur
+from {{ source('ads', 'spend') }}

@@ -15,7 +15,7 @@ from typing import Any
 from wherry import settings as installation
 from wherry.release import git, runner
 from wherry.release.images import ImageBuilder, LocalImageStore, write_atomically
-from wherry.release.manifest import RENDERED, slim
+from wherry.release.manifest import rendered, slim
 from wherry.release.model import (
     MANIFEST_FILE,
     RELEASE_FILE,
@@ -181,9 +181,8 @@ def _checked_manifest(full: dict[str, Any], settings: ReleaseSettings, built: ru
     for index, unique_ids in enumerate(matched):
         for unique_id in unique_ids:
             matches.setdefault(unique_id, []).append(index)
-    for unique_id, node in sorted({**full["nodes"], **full["sources"]}.items()):
-        if node["resource_type"] in RENDERED:
-            problems.extend(map(str, resolve(node, settings, matches.get(unique_id, []))[1]))
+    for unique_id, node in rendered(full).items():
+        problems.extend(map(str, resolve(node, settings, matches.get(unique_id, ()))[1]))
     if problems:
         hint = "dbt merges meta one level deep: a node's own meta.wherry replaces its folder's as a whole"
         hints = [f"({hint})"] if any("meta.wherry" in problem for problem in problems) else []

@@ -7,12 +7,13 @@ At 3,000 models that is a seventh of dbt's file, which Airflow would otherwise p
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from wherry.release.policy import meta
 
-RENDERED = ("model", "seed", "snapshot", "test", "source")
+_RENDERED = ("model", "seed", "snapshot", "test", "source", "unit_test")
+_SECTIONS = ("nodes", "sources", "unit_tests")
 DESCRIPTION_LENGTH = 200
 _CONFIG = ("materialized", "snowflake_warehouse", "tags")
 _METADATA = ("adapter_type", "dbt_schema_version", "dbt_version", "project_name")
@@ -26,14 +27,19 @@ def slim(manifest: Mapping[str, Any], rules: Mapping[str, Sequence[int]]) -> dic
     return {
         "metadata": {key: manifest["metadata"].get(key) for key in _METADATA},
         **{
-            section: {
-                unique_id: _slim_node(node, rules.get(unique_id, []))
-                for unique_id, node in manifest[section].items()
-                if node["resource_type"] in RENDERED
-            }
-            for section in ("nodes", "sources")
+            section: {key: _slim_node(node, rules.get(key, ())) for key, node in _rendered(manifest[section])}
+            for section in _SECTIONS
         },
     }
+
+
+def rendered(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The nodes of dbt's `manifest` that become tasks or part of one, by unique id, sorted."""
+    return dict(sorted(pair for section in _SECTIONS for pair in _rendered(manifest[section])))
+
+
+def _rendered(section: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((key, node) for key, node in section.items() if node["resource_type"] in _RENDERED)
 
 
 def _slim_node(node: Mapping[str, Any], rules: Sequence[int]) -> dict[str, Any]:

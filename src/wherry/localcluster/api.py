@@ -1,6 +1,7 @@
 """The HTTP API: one table of verbs and resources, and the functions that answer them."""
 
 import json
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from wherry.localcluster.store import KINDS
 from wherry.localcluster.table import as_table, wants_table
 from wherry.localcluster.watch import WatchOptions, watch
 
+_log_to = logging.getLogger(__name__)
 FAULTS = "/wherry.dev/v1/faults"
 BODY_LIMIT = 3 * 1024 * 1024  # bytes, as the real one
 WATCH_FOR = 1800.0  # seconds, where the caller names no timeoutSeconds
@@ -57,6 +59,9 @@ def make_app(cluster: Cluster, token: str) -> Callable[..., Awaitable[None]]:
         except ApiError as error:
             retry = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else None
             response = JSONResponse(error.body(), status_code=error.code, headers=retry)
+        except Exception:
+            _log_to.exception("internal error: %s %s", request.method, request.url.path)
+            response = JSONResponse(ApiError(500, "Internal error occurred").body(), status_code=500)
         if response is None:
             scope["extensions"]["wherry.transport"].abort()
             return
@@ -147,7 +152,7 @@ async def _watch(call: Call) -> Response:
         matches=call.matches(),
         revision=revision or None,
         bookmarks=is_true(call.query.get("allowWatchBookmarks", "")),
-        timeout=WATCH_FOR if timeout is None else timeout,
+        timeout=timeout or WATCH_FOR,
     )
     cluster = call.cluster
     lines = watch(cluster.store, cluster.store[call.info.resource], options, cluster.faults.cut("watch-cut"))
@@ -215,6 +220,11 @@ async def _delete_options(call: Call) -> Json:
 
 
 async def _body(request: Request, required: bool = True) -> Json:
+    media = request.headers.get("content-type", "").split(";")[0].strip()
+    if media and not media.endswith("json"):
+        raise ApiError(
+            415, f"the body is {media}; this server reads application/json only (for kubectl create: from a file)"
+        )
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)

@@ -1,6 +1,7 @@
 """The life of pods: one `PodRun` a pod, from Pending to its end, and the `Pods` that keeps them."""
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from wherry.localcluster.quota import TERMINAL, quantity
 from wherry.localcluster.status import DEADLINE, DELETED, EVICTED, NODE_LOST, OOM_KILLED, Ending, Exit
 from wherry.localcluster.store import Collection, Store, timestamp
 
+_log_to = logging.getLogger(__name__)
 T = TypeVar("T")
 MESSAGE_LIMIT = 4096
 _RETRY = (0.5, 1, 2, 5, 10)  # seconds between tries to find an image or a Secret that is missing
@@ -65,6 +67,9 @@ class PodRun:
                 return
             if process := self._preparing.result():
                 await self._finish(await process.wait())
+        except Exception as error:  # ours, not the pod's: it still must end
+            _log_to.exception("pod %s", self.pod["metadata"]["name"])
+            self._fail_to_start(f"{type(error).__name__} in localcluster")
         finally:
             for timer in self._timers:
                 timer.cancel()
@@ -142,9 +147,7 @@ class PodRun:
         try:
             process = await Process.start(command, log)
         except (OSError, ValueError) as error:
-            now = datetime.now(UTC)
-            self.pods.events.record(self.pod, "Failed", f"Error: failed to start container {name}: {error}", "Warning")
-            self._set(status.start_failed(self.pod, str(error), Exit(128, None, now, now)))
+            self._fail_to_start(str(error))
             return None
         self.process = process
         (self.folder / "pid").write_text(str(process.pid))
@@ -155,6 +158,11 @@ class PodRun:
         for kind, after in self.faults.items():
             self._arm(kind, after)
         return process
+
+    def _fail_to_start(self, message: str) -> None:
+        now, name = datetime.now(UTC), self._container["name"]
+        self.pods.events.record(self.pod, "Failed", f"Error: failed to start container {name}: {message}", "Warning")
+        self._set(status.start_failed(self.pod, message, Exit(128, None, now, now)))
 
     def _arm(self, kind: str, after: float) -> None:
         endings = {
@@ -262,7 +270,7 @@ class Pods:
 
     def hit(self, fault: Fault) -> int:
         """Let a fault befall the pods that it concerns and that run, at most `count`; how many there were."""
-        concerned = [run for run in self.runs.values() if concerns(fault, run.pod)][: fault.count]
+        concerned = [run for run in self.runs.values() if not run.ending and concerns(fault, run.pod)][: fault.count]
         for run in concerned:
             run.hit(PodFault(fault.kind, fault.seconds))
         return len(concerned)

@@ -104,6 +104,9 @@ def _pod_causes(spec: Json) -> Iterator[Cause]:
         value = spec.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             yield Cause(f"spec.{key}", f"Invalid value: {value!r}: must be a whole number, at least {least}")
+    for key in ("serviceAccountName", "serviceAccount"):
+        if not isinstance(spec.get(key) or "", str):
+            yield Cause(f"spec.{key}", "Invalid value: a string is expected", "FieldValueTypeInvalid")
     volumes = spec.get("volumes") or []
     for index, volume in enumerate(volumes):
         kinds = sorted(key for key, value in volume.items() if key != "name" and value is not None)
@@ -126,23 +129,30 @@ def _container_causes(container: Json, field: str, volumes: set[Any]) -> Iterato
     for key in ("command", "args"):
         if not all(isinstance(part, str) for part in container.get(key) or []):
             yield Cause(f"{field}.{key}", "Invalid value: strings are expected", "FieldValueTypeInvalid")
+    for key in ("image", "workingDir", "terminationMessagePath", "terminationMessagePolicy"):
+        if not isinstance(container.get(key) or "", str) or "\0" in (container.get(key) or ""):
+            yield Cause(f"{field}.{key}", "Invalid value: a string is expected", "FieldValueTypeInvalid")
     for index, variable in enumerate(container.get("env") or []):
         yield from _variable_causes(variable, f"{field}.env[{index}]")
     for index, source in enumerate(container.get("envFrom") or []):
-        if [key for key in ("secretRef", "configMapRef") if source.get(key)] not in (["secretRef"], ["configMapRef"]):
+        names = [source[key]["name"] for key in ("secretRef", "configMapRef") if source.get(key)]
+        if len(names) != 1 or not isinstance(names[0], str):
             yield Cause(f"{field}.envFrom[{index}]", "Invalid value: one of secretRef, configMapRef is expected")
     for index, mount in enumerate(container.get("volumeMounts") or []):
         if mount.get("name") not in volumes:
             yield Cause(
                 f"{field}.volumeMounts[{index}].name", f'Not found: "{mount.get("name")}"', "FieldValueNotFound"
             )
-        if not str(mount.get("mountPath") or "").startswith("/") or mount.get("subPath"):
-            yield _unsupported(f"{field}.volumeMounts[{index}]", "an absolute mountPath, and no subPath, is expected;")
+        path = str(mount.get("mountPath") or "")
+        if not path.startswith("/") or not path.strip("/") or mount.get("subPath"):
+            yield _unsupported(f"{field}.volumeMounts[{index}]", "other than an absolute mountPath without subPath is")
     yield from _resource_causes(container.get("resources") or {}, f"{field}.resources")
 
 
 def _variable_causes(variable: Json, field: str) -> Iterator[Cause]:
     name, source = str(variable.get("name") or ""), variable.get("valueFrom") or {}
+    if not isinstance(variable.get("value") or "", str):
+        yield Cause(f"{field}.value", "Invalid value: a string is expected", "FieldValueTypeInvalid")
     if not name or "=" in name or "\0" in f"{name}{variable.get('value') or ''}":
         yield Cause(f"{field}.name", f"Invalid value: {name!r}: a name without '=' or NUL is expected")
     if source and variable.get("value"):
@@ -150,6 +160,9 @@ def _variable_causes(variable: Json, field: str) -> Iterator[Cause]:
     given = [key for key, value in source.items() if value]
     if source and (len(given) != 1 or given[0] not in _ENV_SOURCES):
         yield _unsupported(f"{field}.valueFrom", f"{given}: one of {', '.join(_ENV_SOURCES)}")
+    for reference in (source[key] for key in given if key.endswith("KeyRef")):
+        if not all(isinstance(reference.get(part), str) for part in ("name", "key")):
+            yield Cause(f"{field}.valueFrom", "Required value: name and key", "FieldValueRequired")
     path = (source.get("fieldRef") or {}).get("fieldPath")
     if path is not None and not _FIELD_PATH.fullmatch(path):
         yield Cause(f"{field}.valueFrom.fieldRef.fieldPath", f'Invalid value: "{path}"')

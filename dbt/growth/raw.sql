@@ -20,22 +20,34 @@ create table if not exists raw_ads.spend (
 );
 truncate raw_web.users, raw_web.events, raw_ads.spend;
 
--- 600 visits of 180 visitors within eight weeks. A visit walks down the funnel as far as its number says,
--- a step every few minutes; a visitor who has signed up once has a user from then on.
+-- 600 visits of 180 visitors within eight weeks. Chance is played by the digits of an md5, so it falls the same everywhere.
+-- A visit walks down the funnel, a step every few minutes; a visitor who has signed up once is a user from then on.
 insert into raw_web.events
-with visits as (
-    select
-        n,
-        1 + (n * 37) % 180 as visitor,
-        timestamp '2026-09-07' + (n * 53 % 56) * interval '1 day' + (7 + n * 29 % 14) * interval '1 hour' as started_at,
-        1 + (case when n % 2 = 0 then 1 else 0 end) + (case when n % 4 = 0 then 1 else 0 end)
-            + (case when n % 8 = 0 then 1 else 0 end) + (case when n % 24 = 0 then 1 else 0 end) as depth,
-        (array['google', 'linkedin', 'newsletter', 'partner', null])[1 + n % 5] as utm_source
+with dice as (
+    select n, ('x' || substr(md5('visit' || n), 1, 8))::bit(32)::bigint as a, ('x' || substr(md5('visit' || n), 9, 8))::bit(32)::bigint as b
     from generate_series(1, 600) as n
 ),
+visits as (
+    select
+        n,
+        1 + least(a % 180, b % 260) as visitor,
+        timestamp '2026-09-07' + (b % 56) * interval '1 day' + (7 * 60 + a % 840) * interval '1 minute' as started_at,
+        (array['google', 'google', 'google', 'linkedin', 'linkedin', 'newsletter', 'partner', null, null])[1 + a / 7 % 9] as utm_source,
+        a / 1000 % 100 as luck,
+        1 + b / 100 % 6 as pace
+    from dice
+),
+walked as (
+    select
+        *,
+        case when luck + case utm_source when 'newsletter' then 12 when 'partner' then 8 when 'linkedin' then -6 else 0 end >= 96 then 5
+            when luck >= 86 then 4 when luck >= 72 then 3 when luck >= 45 then 2 else 1
+        end as depth
+    from visits
+),
 steps as (
-    select v.*, s as step, v.started_at + (s - 1) * (2 + v.n % 6) * interval '1 minute' as occurred_at
-    from visits as v
+    select v.*, s as step, v.started_at + (s - 1) * v.pace * interval '1 minute' as occurred_at
+    from walked as v
     cross join generate_series(1, v.depth) as s
 )
 select

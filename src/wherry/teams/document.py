@@ -12,8 +12,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from wherry.errors import WherryError
-from wherry.teams.hygiene import secret_kind
-from wherry.teams.rules import Location
+from wherry.teams.words import Location, dotted
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -61,35 +60,6 @@ class Document:
         return Problem(self.file, line, dotted(location), found, expected)
 
 
-def dotted(location: Location) -> str:
-    """A location as people write it: `projects.finance.nodes[0].select`."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{_plain(step)}" for step in location)
-    return text.removeprefix(".")
-
-
-def show(value: object) -> str:  # noqa: PLR0911  (a table of cases)
-    """A found value in a few words, on one line, and never a secret."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case Mapping():
-            return "a mapping"
-        case list() | tuple():
-            return "a list"
-        case str() if secret_kind(value):
-            return "a hidden text"
-        case str():
-            return repr(value if len(value) <= 60 else f"{value[:57]}...")
-        case _:
-            return str(value)[:60]
-
-
-def _plain(key: str) -> str:
-    return key if re.fullmatch(r"[\w-]{1,60}", key, re.ASCII) and not secret_kind(key) else show(key)
-
-
 class _Loader(yaml.SafeLoader):
     """Composes nodes with the scalars of YAML 1.2's core schema: `no` is text, and so are dates and `12:30`."""
 
@@ -101,7 +71,7 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels of nesting", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=f"found more than {MAX_DEPTH} levels of nesting", problem_mark=mark)
         node: Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -135,7 +105,8 @@ def read_document(path: Path) -> Document:
         raise _refused(file, mark.line + 1 if mark else 1, _words(error), "a YAML file") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise _refused(file, line, f"the control character {error.character:#x}", "printable text") from None
+        found = f"the invisible character U+{error.character:04X}"
+        raise _refused(file, line, found, "text on one line, of visible characters only") from None
     if root is None:
         raise _refused(file, 1, "an empty file", "a team: name, namespace, owners, ...")
     if not isinstance(root, MappingNode):
@@ -153,9 +124,10 @@ def _words(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem or error.context or "unreadable YAML").split("\n")[0]
     if "\\t" in problem:
         return "a tab in the indentation (YAML wants spaces)"
-    problem = re.sub(r"found undefined alias .*", "an alias without its anchor", problem)
-    problem = re.sub(r"found duplicate anchor .*", "an anchor that is defined twice", problem)
-    return problem.removeprefix("found ")
+    if problem.startswith("found undefined alias"):
+        return "an alias without its anchor"
+    match = re.fullmatch(r"(?:but )?found (.*)", problem)
+    return match[1] if match else f"unreadable YAML ({problem})"
 
 
 def _read_text(path: Path) -> str:
@@ -218,6 +190,9 @@ class _Reader:
             key = str(key_node.value)
             if key in first:
                 self._report(line, (*at, key), f"the key again (first on line {first[key]})", "each key once")
+                continue
+            if key == "<<":
+                self._report(line, at, "a merge key (<<)", "each key written out; in a warehouse, `like: other`")
                 continue
             first[key] = line
             self.lines.setdefault((*at, key), line)

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from wherry.teams import models
-from wherry.teams.document import Document, Problem, show
-from wherry.teams.rules import Location
+from wherry.teams.document import Document, Problem
+from wherry.teams.words import Location, show
 
 _WAREHOUSES: dict[str, type[BaseModel]] = {"snowflake": models.Snowflake, "postgres": models.Postgres}
 _EXPECTED = {
@@ -34,7 +34,7 @@ def explain(document: Document, error: ValidationError, known: Collection[Locati
     for details in error.errors(include_url=False):
         location = _keys(details["loc"])
         refused = any(location[: len(place)] == place for place in known)
-        if not refused and not _inherited(document, details["loc"], location):
+        if not refused and not _inherited(document, details["loc"], location) and not _echo(details):
             yield document.problem(*_problem(details, location))
 
 
@@ -53,6 +53,11 @@ def _inherited(document: Document, location: Location, keys: Location) -> bool:
     if not isinstance(warehouse, dict) or "like" not in warehouse:
         return False
     return len(keys) == 2 or (location[2] in _WAREHOUSES and keys[2] not in warehouse)
+
+
+def _echo(error: ErrorDetails) -> bool:
+    """Whether pydantic calls a list too short only because its entries are wrong, each of which it reports."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _problem(error: ErrorDetails, location: Location) -> tuple[Location, str, str]:

@@ -3,8 +3,6 @@
 import re
 import unicodedata
 
-from wherry.teams.rules import Location
-
 ADVICE = "no secret value in a team file: put it into the team's Kubernetes Secret"
 
 _SECRET_WORDS = re.compile(
@@ -30,10 +28,10 @@ def secret_kind(text: str) -> str | None:
     return next((kind for kind, pattern in _SECRET_VALUES.items() if pattern.search(text)), None)
 
 
-def is_secret_key(at: Location) -> bool:
-    """Whether a key's words say that its value is secret. The team's own `secret` holds only a Secret's name."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z0-9]+", "_", str(at[-1])).lower()
-    return at != ("secret",) and bool(_SECRET_WORDS.search(words))
+def is_secret_key(key: str) -> bool:
+    """Whether a key's words say that its value is secret."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z0-9]+", "_", key).lower()
+    return bool(_SECRET_WORDS.search(words))
 
 
 def bad_text(text: str) -> tuple[str, str] | None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from wherry.teams.document import Document, Problem, TeamFileError, read_document, show
+from wherry.teams.document import Document, Problem, TeamFileError, read_document
 from wherry.teams.explain import explain
 from wherry.teams.hygiene import ADVICE, bad_text, is_secret_key
 from wherry.teams.models import Team
-from wherry.teams.rules import Location, broken_references
+from wherry.teams.rules import broken_references
+from wherry.teams.words import Location, names, show
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -72,11 +73,11 @@ def _load(path: Path) -> tuple[Team, Document]:
 
 
 def _unclean(document: Document) -> Iterator[tuple[Location, Problem]]:
-    """Each place that holds what no team file may hold."""
+    """Each place that holds what no team file may hold. The team's own `secret` is only a Secret's name."""
     for at, value in _walk(document.data, ()):
         if at and isinstance(at[-1], str) and (bad := bad_text(at[-1])):
             yield at, document.problem(at, f"{bad[0]} as a key", bad[1])
-        elif at and isinstance(at[-1], str) and is_secret_key(at):
+        elif at and isinstance(at[-1], str) and at != ("secret",) and is_secret_key(at[-1]):
             yield at, document.problem(at, "a key for a secret value", ADVICE)
         elif isinstance(value, str) and (bad := bad_text(value)):
             yield at, document.problem(at, *bad)
@@ -135,10 +136,10 @@ def _layers(name: str, warehouses: Mapping[str, Any]) -> tuple[list[Any], tuple[
         other = warehouse["like"]
         if not isinstance(other, str) or other not in warehouses:
             others = [key for key in warehouses if key != name]
-            return [warehouses[name]], (show(other), f"another warehouse of this file: {', '.join(map(show, others))}")
+            return [warehouses[name]], (show(other), f"another warehouse of this file: {names(others)}")
         if other in chain:
             return [warehouses[name]], (
-                show(" -> ".join([*chain, other])),
+                names([*chain, other], " -> "),
                 "a chain that ends in a warehouse with a type",
             )
         if "type" in warehouse:

@@ -8,11 +8,10 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from wherry.teams.units import parse_quantity
+from wherry.teams.words import Location, names
 
 if TYPE_CHECKING:
     from wherry.teams.models import Quota, Resources
-
-Location = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def broken_references(team: Mapping[str, Any]) -> Iterator[Broken]:
 
 def _unknown(place: Location, used: object, warehouses: Mapping[str, Any]) -> Iterator[Broken]:
     if isinstance(used, str) and warehouses and used not in warehouses:
-        yield Broken(place, used, f"a warehouse of this file: {', '.join(map(str, warehouses))}")
+        yield Broken(place, used, f"a warehouse of this file: {names(warehouses)}")
 
 
 def _ambiguous(warehouses: Mapping[str, Any]) -> Iterator[Broken]:
@@ -83,7 +82,11 @@ def _ambiguous(warehouses: Mapping[str, Any]) -> Iterator[Broken]:
         if isinstance(compute, str):
             first = seen.setdefault((repr(warehouse.get("account")), compute.upper()), name)
             if first != name:
-                yield Broken(("warehouses", name, "warehouse"), compute, f"another virtual warehouse than {first}'s")
+                yield Broken(
+                    ("warehouses", name, "warehouse"),
+                    compute,
+                    f"another virtual warehouse than that of {names([first])}",
+                )
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -1,0 +1,159 @@
+"""One pod from its request to its deletion."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from wherry.operator.kube import ApiError, Pod, PodApi, persistently
+from wherry.operator.launch import Launch, NotLaunchedError, of_api_error
+from wherry.operator.logs import LogFollower
+from wherry.operator.outcome import Cause, Outcome, classify, finished, running, stuck, terminated
+from wherry.operator.watch import CHANGED, DELETED, changes, wait_gone
+from wherry.pod import CONTAINER, PodPlan, TaskTry, make_pod, pod_name
+from wherry.results.codec import Record, RecordError, decode
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a try ended, and what is known of its pod. `marks` are our own clock's times, in seconds since 1970."""
+
+    outcome: Outcome
+    pod: Pod = field(default_factory=dict)
+    record: Record | None = None
+    adopted: bool = False
+    marks: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of it: `line` takes dbt's log, `leftover` the finished pods of earlier tries before their deletion."""
+
+    line: Callable[[str], None]
+    leftover: Callable[[TaskTry, Pod], None]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to bear with others, in seconds."""
+
+    api: float = 300.0  # an API server that is away or overloaded
+    log: float = 10.0  # the rest of the log of a container that ended
+    margin: float = 60.0  # a pod that is past its deadline or deletion, before its node counts as lost
+
+
+class PodRun:
+    """Runs the pod of one try. API calls when all goes well: create, watch, log, delete; a list on later tries."""
+
+    def __init__(self, api: PodApi, plan: PodPlan, attempt: TaskTry, tell: Listener, patience: Patience) -> None:
+        """Prepare; nothing is asked of the API yet."""
+        self.attempt = attempt
+        self._api, self._plan, self._tell, self._patience = api, plan, tell, patience
+        self._log: LogFollower | None = None
+        self._asked = 0.0
+        self._running_since: float | None = None
+        self._deleted_since: float | None = None
+        self.marks: dict[str, float] = {}
+        self.pod: Pod | None = None
+        self.killed = False
+
+    def run(self, args: Sequence[str], memory: str | None) -> Ending:
+        """Launch the pod, wait for its end, delete it. Nothing is raised for what befalls the pod or the API."""
+        wanted = make_pod(self._plan, self.attempt, args, memory)
+        self._mark("asked")
+        self._asked, adopted = time.monotonic(), False
+        try:
+            self.pod, adopted = Launch(self._api, self._plan, self.attempt, self._tell.leftover, self._patience.api)(
+                wanted
+            )
+            self._mark("created")
+            outcome = self._wait(self.pod)
+        except NotLaunchedError as error:
+            outcome = error.outcome
+        except ApiError as error:
+            outcome = of_api_error(error, self._plan)
+        if self.killed:
+            outcome = Outcome(Cause.KILLED, "the task was stopped; its pod is deleted")
+        self._mark("ended")
+        self._delete(outcome)
+        return Ending(outcome, self.pod or {}, read_record(self.pod), adopted, self.marks)
+
+    def delete_and_wait(self, api: PodApi) -> None:
+        """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own."""
+        self.killed, name = True, pod_name(self._plan, self.attempt)
+        name = self.pod["metadata"]["name"] if self.pod else name
+        seconds = self._plan.grace.total_seconds() + 5
+        pod = persistently(lambda: api.read(name), 3.0)
+        if pod and api.delete(name, uid=pod["metadata"]["uid"]):
+            wait_gone(api, pod, seconds)
+
+    def _wait(self, pod: Pod) -> Outcome:
+        gone = False
+        for kind, now in chain([(CHANGED, pod)], changes(self._api, pod, self._remaining, self._patience.api)):
+            self.pod = now
+            self._look(now)
+            gone = kind == DELETED or "deletionTimestamp" in now["metadata"]
+            if kind == DELETED or finished(now):
+                break
+            if self.killed and not gone:
+                return Outcome(Cause.KILLED, "")
+            if early := stuck(now) or self._overdue(now):
+                return early
+        self._mark("seen_finished")
+        if self._log and not self._log.finish(self._patience.log):
+            self._tell.line("(the rest of the log didn't come in time)")
+        return classify(self.pod or pod, read_record(self.pod), gone=gone)
+
+    def _look(self, pod: Pod) -> None:
+        ended = terminated(pod)
+        ran = running(pod) or (ended is not None and ended.get("startedAt"))
+        if ran and self._running_since is None:
+            self._running_since = time.monotonic()
+            self._mark("seen_running")
+            self._log = LogFollower(self._api, pod["metadata"]["name"], CONTAINER, self._tell.line)
+        if "deletionTimestamp" in pod["metadata"] and self._deleted_since is None:
+            self._deleted_since = time.monotonic()
+
+    def _overdue(self, pod: Pod) -> Outcome | None:
+        if self._remaining() > 0:
+            return None
+        if self._running_since or self._deleted_since:
+            node = pod["spec"].get("nodeName", "unknown")
+            return Outcome(Cause.LOST, f"no sign of the pod's end; its node {node} is probably lost")
+        try:
+            events = self._api.events(pod["metadata"]["name"])
+        except ApiError:
+            events = []
+        return classify(pod, None, events)
+
+    def _remaining(self) -> float:
+        """Seconds until waiting longer makes no sense."""
+        grace, margin, now = self._plan.grace.total_seconds(), self._patience.margin, time.monotonic()
+        ends = [self._asked + self._plan.startup_timeout.total_seconds()]
+        if self._running_since is not None:
+            ends = [self._running_since + self._plan.timeout.total_seconds() + grace + margin]
+        if self._deleted_since is not None:
+            ends.append(self._deleted_since + grace + margin)
+        return min(ends) - now
+
+    def _delete(self, outcome: Outcome) -> None:
+        """Ask for the deletion and go on: a finished pod has nothing to wait for, and a lost node would not answer."""
+        if self.pod is None:
+            return
+        name, uid = self.pod["metadata"]["name"], self.pod["metadata"]["uid"]
+        grace = 0 if finished(self.pod) or outcome.cause is Cause.LOST else None
+        try:
+            persistently(lambda: self._api.delete(name, grace=grace, uid=uid), min(30.0, self._patience.api))
+        except ApiError as error:
+            self._tell.line(f"(pod {name} could not be deleted: {error})")
+
+    def _mark(self, what: str) -> None:
+        self.marks.setdefault(what, time.time())
+
+
+def read_record(pod: Pod | None) -> Record | None:
+    """The record in the container's termination message; None when there is none that can be read."""
+    try:
+        return decode(((pod and terminated(pod)) or {}).get("message", ""))
+    except RecordError:
+        return None

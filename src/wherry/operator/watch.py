@@ -1,0 +1,55 @@
+"""A pod's changes, as they happen."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from wherry.operator.kube import ApiError, Pod, PodApi, persistently
+
+_LONGEST_WATCH = 240.0  # seconds; a connection that died in silence is found out after that
+CHANGED, DELETED, QUIET = "changed", "deleted", "quiet"
+
+
+def changes(api: PodApi, pod: Pod, remaining: Callable[[], float], patience: float) -> Iterator[tuple[str, Pod]]:
+    """Yield (CHANGED, pod) for each change after the state given; stop after (DELETED, last state).
+
+    (QUIET, last state) comes when nothing happened for `remaining()` seconds: time to look at the clock. A watch that
+    is cut, refused or too old is begun again after a read of the pod; ApiError when that fails for `patience` seconds.
+    """
+    name, uid, failures = pod["metadata"]["name"], pod["metadata"]["uid"], 0
+    version = pod["metadata"]["resourceVersion"]
+    while True:
+        try:
+            for kind, found in api.watch(name, version, min(max(1.0, remaining()), _LONGEST_WATCH)):
+                version, failures = found["metadata"]["resourceVersion"], 0
+                if kind == "BOOKMARK" or found["metadata"].get("uid") != uid:
+                    continue
+                pod = found
+                yield (DELETED if kind == "DELETED" else CHANGED), pod
+                if kind == "DELETED":
+                    return
+        except ApiError as error:
+            if not error.transient and error.status != 410:
+                raise
+            time.sleep(max(error.retry_after, random.uniform(0, min(0.1 * 2**failures, 15.0))))  # noqa: S311
+            failures += 1
+            current = persistently(lambda: api.read(name), patience)
+            if current is None or current["metadata"]["uid"] != uid:
+                yield DELETED, pod
+                return
+            version = current["metadata"]["resourceVersion"]
+            pod = current
+            yield CHANGED, pod
+        else:
+            yield QUIET, pod
+
+
+def wait_gone(api: PodApi, pod: Pod, seconds: float) -> bool:
+    """Wait until the pod doesn't exist any more; False when it still does after `seconds`."""
+    end = time.monotonic() + seconds
+    for kind, _ in changes(api, pod, lambda: end - time.monotonic(), seconds):
+        if kind == DELETED:
+            return True
+        if time.monotonic() >= end:
+            break
+    return False

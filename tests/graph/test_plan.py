@@ -22,7 +22,12 @@ def edges(of: Plan) -> set[tuple[str, str]]:
 def test_build_puts_each_nodes_tests_into_its_own_task() -> None:
     """With `build`, models, seeds and snapshots are one task each, which runs dbt build for the node alone."""
     spec = plan().tasks["orders.build"]
-    assert (spec.select, spec.cautious, spec.group, spec.title) == ("fqn:shop.marts.orders", True, None, "orders (build)")
+    assert (spec.select, spec.cautious, spec.group, spec.title) == (
+        "fqn:shop.marts.orders",
+        True,
+        None,
+        "orders (build)",
+    )
     assert "orders.test" not in plan().tasks
 
 
@@ -146,7 +151,9 @@ def test_names_that_would_clash_are_told_apart() -> None:
 def test_any_name_becomes_a_valid_id() -> None:
     """Spaces, other alphabets, signs and great length don't break a DAG."""
     names = ["über größe", "a/b", "{{ conn.x }}", "n" * 400, "n" * 400 + "m", "-", "<b>"]
-    of = plan(manifest(*(node("model", name) for name in names), node("test", "t " * 200, "model.shop.a/b", "model.shop.-")))
+    of = plan(
+        manifest(*(node("model", name) for name in names), node("test", "t " * 200, "model.shop.a/b", "model.shop.-"))
+    )
     assert len(of.tasks) == 8
     for task_id in of.tasks:
         assert len(task_id) <= 250
@@ -163,7 +170,9 @@ def test_a_selector_matches_its_node_and_not_a_folder_of_the_same_name() -> None
 
 def test_signs_of_dbts_selector_syntax_are_no_syntax_in_a_name() -> None:
     """A test called `a b,c+` is one selection, of that test."""
-    of = plan(manifest(node("model", "a"), node("model", "b"), node("test", "a b,c+@*", "model.shop.a", "model.shop.b")))
+    of = plan(
+        manifest(node("model", "a"), node("model", "b"), node("test", "a b,c+@*", "model.shop.a", "model.shop.b"))
+    )
     assert [spec.select for spec in of.tasks.values() if spec.verb == "test"] == ["fqn:shop.marts.a?b?c???"]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Asset, BaseOperator, TaskGroup
+from airflow.sdk.exceptions import AirflowFailException
 from cosmos.airflow.graph import build_airflow_graph
 from cosmos.config import ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import (
@@ -20,9 +21,8 @@ from cosmos.constants import (
 )
 from cosmos.dbt.graph import DbtGraph, DbtNode
 
-from wherry.errors import WherryError
 from wherry.graph.docs import broken_doc, dag_doc
-from wherry.graph.plan import Plan
+from wherry.graph.plan import Plan, one_line
 from wherry.graph.tasks import TaskFactory
 from wherry.release.model import Release, read_manifest
 from wherry.release.policy import Refusal
@@ -68,7 +68,7 @@ def build_dag(release: Release) -> DAG:
     factory = _factory(release)
     refusals = factory.refusals()
     for refusal in refusals:
-        log.warning("%s: ignored: %s", release.dag_id, refusal)
+        log.warning("%s: ignored: %s", release.dag_id, one_line(str(refusal), 500))
     dag = ReleaseDag(release.dag_id, **_dag_arguments(release, refusals))
     _render(factory, dag)
     _complete(factory, dag)
@@ -93,7 +93,7 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
     """What stands in for a release that can't be run: in the place where people look, with the reason, doing nothing."""
 
     def fail() -> None:
-        raise WherryError(reason)
+        raise AirflowFailException(reason)
 
     with ReleaseDag(
         dag_id, schedule=None, start_date=_START, catchup=False, tags=[BROKEN_TAG], doc_md=broken_doc(reason)
@@ -145,6 +145,8 @@ def _render(factory: TaskFactory, dag: DAG) -> None:
     project = ProjectConfig(manifest_path=factory.release.manifest_path, project_name=plan.project)
     graph = _ReleaseGraph(_for_cosmos(plan), project=project, render_config=render, execution_config=execution)
     graph.load(LoadMode.DBT_MANIFEST, ExecutionMode.KUBERNETES)
+    for node in graph.filtered_nodes.values():
+        vars(node)["checksum"] = None  # else Cosmos looks for each seed's file, and warns: it is in the image
     build_airflow_graph(
         nodes=graph.filtered_nodes,
         dag=dag,
@@ -168,7 +170,7 @@ def _converter(factory: TaskFactory) -> Callable[..., BaseOperator]:
 
 def _task_id(plan: Plan) -> Callable[[DbtNode], str]:
     ids = {_cosmos_id(plan, unique_id): plan.task_of(unique_id) for unique_id in plan.nodes}
-    return lambda node: ids[node.unique_id]
+    return lambda node: ids.get(node.unique_id, node.name)  # Cosmos asks for tests too, and doesn't use it
 
 
 def _cosmos_id(plan: Plan, unique_id: str) -> str:

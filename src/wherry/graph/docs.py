@@ -1,20 +1,21 @@
 """What people read about a DAG or a task in Airflow. A team's words are shown as they are: no markup, no HTML. Pure."""
 
 import re
+from html import escape
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wherry.graph.plan import one_line
 from wherry.release.model import Release
 from wherry.release.policy import Refusal
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~&:@$=\"'])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$=\"'])")
 _MOST_REFUSALS = 20
 
 
 def plain(text: str, most: int = 200) -> str:
     """`text` as Markdown that shows just its characters: one line, at most `most` of them, every sign escaped."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return _MARKUP.sub(r"\\\1", line[:most])
+    return _MARKUP.sub(r"\\\1", escape(one_line(text, most), quote=False))
 
 
 def task_doc(node: Mapping[str, Any] | None) -> str | None:
@@ -39,7 +40,10 @@ def dag_doc(release: Release, refusals: Sequence[Refusal]) -> str:
         "Tests": project.tests,
         "Namespace": team.namespace,
     }
-    lines = [f"dbt project **{plain(release.project)}** of team **{plain(team.name)}**; each node runs in its own pod.", ""]
+    lines = [
+        f"dbt project **{plain(release.project)}** of team **{plain(team.name)}**; each node runs in its own pod.",
+        "",
+    ]
     lines += [f"- {name}: {plain(value, 300)}" for name, value in facts.items() if value]
     return "\n".join([*lines, *_refused(refusals), ""])
 

@@ -183,7 +183,7 @@ class Plan:
         for unique_id, node in self.nodes.items():
             select = self._selector(node)
             group = self.names[unique_id] if self.is_grouped(unique_id) else None
-            title = plain_title(_own_name(unique_id))
+            title = one_line(_own_name(unique_id))
             if self.runs(unique_id):
                 verb = self._verb(unique_id)
                 yield TaskSpec(
@@ -200,7 +200,7 @@ class Plan:
                 task_id = self._test_task(unique_id)
                 yield TaskSpec(task_id, Verb.TEST, unique_id, f"{title} (test)", select, group, cautious=True)
         for unique_id, node in self.detached.items():
-            title = f"{plain_title(node['name'])} (test)"
+            title = f"{one_line(node['name'])} (test)"
             yield TaskSpec(self.names[unique_id], Verb.TEST, unique_id, title, self._selector(node))
         if self.tests == "after_all" and any(map(self.runs, self.nodes)):
             yield TaskSpec(self._after_all, Verb.TEST, "", f"{self.project} (all tests)")
@@ -233,9 +233,9 @@ class Plan:
         return f"fqn:{'.'.join(parts)}"
 
 
-def plain_title(text: str) -> str:
-    """A team's word as a title: one printable line of at most 200 characters."""
-    return "".join(character if character.isprintable() else " " for character in text)[:200]
+def one_line(text: str, most: int = 200) -> str:
+    """A team's words as one printable line of at most `most` characters."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:most]
 
 
 def _own_name(unique_id: str) -> str:

@@ -10,7 +10,7 @@ def node(kind: str, name: str, *parents: str, folder: str = "marts", package: st
     return {
         "unique_id": f"{kind}.{package}.{name}",
         "resource_type": kind,
-        "name": name.split(".")[-1] if kind == "source" else name.split(".")[0],
+        "name": name.removeprefix("raw.") if kind == "source" else name.partition(".")[0],
         "package_name": package,
         "fqn": [package, folder, *name.split(".")],
         "original_file_path": f"models/{folder}/{name}.sql",

@@ -232,7 +232,7 @@ def test_a_hundred_refusals_dont_drown_the_docs(write_release: WriteRelease) -> 
 
 
 def test_a_teams_words_are_neither_rendered_nor_markup(write_release: WriteRelease) -> None:
-    """Names and descriptions are shown sign by sign: no Jinja, no HTML, no Markdown, no file read by a name ending in .md."""
+    """Names and descriptions are shown sign by sign: no Jinja, HTML or Markdown, and no file is read in their stead."""
     evil = (
         "{{ conn.x.password }} <script>alert(1)</script> [go](javascript:x) ![i](http://x/y) \x00\n# h\n/etc/passwd.md"
     )

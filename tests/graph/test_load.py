@@ -1,7 +1,7 @@
 """Loading: every release's DAG for the dag-processor, one task for a task's own process, and broken releases."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,10 @@ DAG_FILE = Path(__file__).parents[2] / "dags" / "wherry_dags.py"
 
 
 @pytest.fixture
-def bag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[DagBag]]:
+def bag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], DagBag]:
     """Airflow's own reader of DAG files, on the releases of this test."""
     monkeypatch.setenv("WHERRY_RELEASES", str(tmp_path))
-    yield lambda: DagBag(DAG_FILE, collect_dags=True, safe_mode=True)  # type: ignore[misc]
+    return lambda: DagBag(DAG_FILE, collect_dags=True, safe_mode=True)
 
 
 def wanted(monkeypatch: pytest.MonkeyPatch, dag_id: str, task_id: str) -> None:
@@ -32,7 +32,7 @@ def break_manifest(release: Release) -> None:
     release.manifest_path.write_bytes(release.manifest_path.read_bytes() + b" ")
 
 
-def test_airflow_finds_a_dag_for_each_release(write_release: WriteRelease, bag: type[DagBag]) -> None:
+def test_airflow_finds_a_dag_for_each_release(write_release: WriteRelease, bag: Callable[[], DagBag]) -> None:
     """The DAG file gives Airflow one DAG a release and no import error."""
     write_release()
     write_release(project="returns", tests="after_each")
@@ -41,14 +41,14 @@ def test_airflow_finds_a_dag_for_each_release(write_release: WriteRelease, bag: 
     assert sorted(found.dags) == ["acme-data__returns", "acme-data__shop"]
 
 
-def test_no_release_no_dag(bag: type[DagBag]) -> None:
+def test_no_release_no_dag(bag: Callable[[], DagBag]) -> None:
     """A platform without a release is not an error."""
     found = bag()
     assert (found.import_errors, found.dags) == ({}, {})
 
 
 def test_a_task_process_reads_its_own_release_only(
-    write_release: WriteRelease, bag: type[DagBag], monkeypatch: pytest.MonkeyPatch
+    write_release: WriteRelease, bag: Callable[[], DagBag], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a task asked for, Airflow gets that DAG with that task; other releases aren't opened, broken or not."""
     write_release()
@@ -74,7 +74,7 @@ def test_a_dag_that_has_no_release_is_not_there(
         assert load_dags(tmp_path) == {}
 
 
-def test_a_broken_release_takes_no_other_dag_down(write_release: WriteRelease, bag: type[DagBag]) -> None:
+def test_a_broken_release_takes_no_other_dag_down(write_release: WriteRelease, bag: Callable[[], DagBag]) -> None:
     """A manifest that doesn't match its checksum is never run; in its DAG's place stands one that says why."""
     write_release()
     break_manifest(write_release(project="returns"))

@@ -161,7 +161,7 @@ def test_any_name_becomes_a_valid_id() -> None:
 
 
 def test_a_selector_matches_its_node_and_not_a_folder_of_the_same_name() -> None:
-    """dbt's fqn takes a folder too: a model called like a folder is told apart by a bracket, which matches whole names."""
+    """dbt's fqn takes a folder too: a model called like one is told apart by a bracket, which matches whole names."""
     of = plan(manifest(node("model", "marts", folder=""), node("model", "orders")))
     of.manifest["nodes"]["model.shop.marts"]["fqn"] = ["shop", "marts"]
     assert of.tasks["marts.build"].select == "fqn:shop.mart[s]"

@@ -52,7 +52,7 @@ class TaskDag(ReleaseDag):
         """Do nothing: the dag-processor has checked the whole DAG, and here the neighbours are missing."""
 
 
-class _ReleaseGraph(DbtGraph):
+class _ReleaseGraph(DbtGraph):  # type: ignore[misc,unused-ignore]
     """Cosmos' manifest loader, on a manifest that has been read and verified already."""
 
     def __init__(self, manifest: dict[str, Any], **arguments: Any) -> None:
@@ -90,7 +90,7 @@ def build_task(release: Release, task_id: str) -> DAG:
 
 
 def broken_dag(dag_id: str, reason: str) -> DAG:
-    """What stands in for a release that can't be run: in the place where people look, with the reason, doing nothing."""
+    """What stands in for a release that can't be run: where people look for it, with the reason, doing nothing."""
 
     def fail() -> None:
         raise AirflowFailException(reason)
@@ -162,7 +162,7 @@ def _converter(factory: TaskFactory) -> Callable[..., BaseOperator]:
     """Cosmos' `node_converters` seam: what Cosmos would make a task of, the factory makes, from the plan by its id."""
 
     def convert(*, dag: DAG, task_group: TaskGroup | None, task_id: str, **_: Any) -> BaseOperator:
-        full_id = task_group.child_id(task_id) if task_group else task_id
+        full_id = f"{task_group.group_id}.{task_id}" if task_group else task_id
         return factory.make(factory.plan.tasks[full_id], dag, task_group)
 
     return convert
@@ -180,8 +180,8 @@ def _cosmos_id(plan: Plan, unique_id: str) -> str:
 def _for_cosmos(plan: Plan) -> dict[str, Any]:
     """The manifest as Cosmos needs it: nodes that have a task, under names that are valid ids, without a word of meta.
 
-    In place of a node's tests stands one: it is what makes Cosmos add their task. Tests that Cosmos would run too early,
-    twice or never (with several parents, of sources, of ephemeral models) are added by `_complete`.
+    In place of a node's tests stands one: it is what makes Cosmos add their task. Tests that Cosmos would run too
+    early, twice or never (with several parents, of sources, of ephemeral models) are added by `_complete`.
     """
     nodes: dict[str, Mapping[str, Any]] = {}
     for unique_id in filter(plan.runs, plan.nodes):

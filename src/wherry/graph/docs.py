@@ -1,8 +1,8 @@
 """What people read about a DAG or a task in Airflow. A team's words are shown as they are: no markup, no HTML. Pure."""
 
 import re
-from html import escape
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from wherry.graph.plan import one_line

@@ -100,7 +100,7 @@ class Plan:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What each node's task ids begin with, and each detached test's id: valid, unique, the same in every process."""
+        """What each node's task ids begin with, and each detached test's id: valid, unique, always the same."""
         names: dict[str, str] = {}
         taken: set[str] = set()
         for unique_id in (*sorted(self.nodes, key=_by_kind), *sorted(self.detached)):
@@ -129,7 +129,7 @@ class Plan:
         return self.tests == "after_each" and unique_id in self._tested and self.runs(unique_id)
 
     def has_test_task(self, unique_id: str) -> bool:
-        """Whether the node's tests run in a task of their own, `<name>.test`: not where `dbt build` runs them inline."""
+        """Whether the node's tests run in a task of their own, `<name>.test`: not where its `dbt build` runs them."""
         inline = self.tests == "build" and self.runs(unique_id) and not _runs_no_tests(self.nodes[unique_id])
         return unique_id in self._tested and self.tests in ("build", "after_each") and not inline
 
@@ -223,7 +223,7 @@ class Plan:
         return [self.task_of(unique_id) for unique_id in self.nodes if self.runs(unique_id) and unique_id not in inner]
 
     def _selector(self, node: Mapping[str, Any]) -> str:
-        """dbt's selector for this node and for no other: not for a folder of the same name, which fqn would match too."""
+        """dbt's selector for this node alone: not for a folder of the same name, which fqn would match too."""
         parts = [_NOT_IN_SELECTOR.sub("?", part) for part in node["fqn"]]
         if node["resource_type"] == "source":
             table = _own_name(node["unique_id"])

@@ -58,7 +58,7 @@ class TaskFactory:
     def make(self, spec: TaskSpec, dag: DAG, group: TaskGroup | None) -> BaseOperator:
         """The task, in `dag`, without its dependencies."""
         node = self.node(spec)
-        shown = {
+        shown: dict[str, Any] = {
             "task_id": spec.label,
             "dag": dag,
             "task_group": group,

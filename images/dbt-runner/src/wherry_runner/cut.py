@@ -1,0 +1,174 @@
+"""Cuts a parsed dbt manifest into slices: for each node, what running that node needs. Pure.
+
+A slice holds the node, its tests, the project's on-run hooks, ephemeral parents (whole, recursively: they become part
+of the SQL), and all other parents as leaves: where they are, not what they do. Macros aren't cut: which of them a node
+calls is known only when it runs (dispatch, materializations), all of them load in some 20 ms, so they are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import (
+    FunctionNode,
+    GenericTestNode,
+    GraphMemberNode,
+    HookNode,
+    ModelNode,
+    SeedNode,
+    SingularTestNode,
+    SnapshotNode,
+    SourceDefinition,
+    UnitTestDefinition,
+)
+
+_RUNS: Final = (ModelNode, SeedNode, SnapshotNode, SingularTestNode, GenericTestNode, FunctionNode)
+_DATA_TESTS: Final = (SingularTestNode, GenericTestNode)
+
+
+class CannotCutError(Exception):
+    """The node needs more of the project than a slice holds; the message says what."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The unique_ids that one node needs: whole, for their SQL only (never selected), or as leaves."""
+
+    whole: tuple[str, ...]
+    inlined: tuple[str, ...]
+    leaves: tuple[str, ...]
+
+
+def sliceable(manifest: Manifest) -> list[str]:
+    """Return the unique_ids of all that a pod can be asked to run, sorted."""
+    nodes = [uid for uid, node in manifest.nodes.items() if isinstance(node, _RUNS)]
+    return sorted([*nodes, *manifest.functions, *manifest.unit_tests, *manifest.sources])
+
+
+def tests_by_parent(manifest: Manifest) -> dict[str, list[str]]:
+    """Return the data and unit tests that hang on each node."""
+    found: dict[str, list[str]] = {}
+    data_tests = [node for node in manifest.nodes.values() if isinstance(node, _DATA_TESTS)]
+    for test in [*data_tests, *manifest.unit_tests.values()]:
+        for parent in test.depends_on.nodes:
+            found.setdefault(parent, []).append(test.unique_id)
+    return found
+
+
+def cut(manifest: Manifest, unique_id: str, tests: Mapping[str, list[str]]) -> Slice:
+    """Return the slice of one node; raise CannotCutError where it needs something that no slice holds."""
+    hooks = [uid for uid, node in manifest.nodes.items() if isinstance(node, HookNode)]
+    whole = [unique_id, *tests.get(unique_id, ()), *(uid for uid in hooks if uid != unique_id)]
+    inlined: list[str] = []
+    leaves: list[str] = []
+    for uid in whole:
+        node = manifest.expect(uid)
+        # A unit test runs the SQL of the model that it tests.
+        tested = node.depends_on.nodes[0] if isinstance(node, UnitTestDefinition) else None
+        for parent in _parents(node):
+            _add_parent(manifest, parent, parent == tested, whole, inlined, leaves)
+    return Slice(tuple(whole), tuple(inlined), tuple(uid for uid in leaves if uid not in inlined))
+
+
+def leaf(node: GraphMemberNode) -> dict[str, Any]:
+    """Return a node as the relation that it is: selected by nothing, without SQL, columns and documentation."""
+    data = {**as_data(node), "fqn": ["", node.unique_id], "description": "", "columns": {}, "meta": {}, "docs": {}}
+    for key in ("raw_code", "unrendered_config", "constraints", "patch_path", "refs", "sources", "metrics", "contract"):
+        data.pop(key, None)
+    data["config"] = {key: value for key, value in data.get("config", {}).items() if key not in {"meta", "docs"}}
+    if isinstance(node, SourceDefinition):
+        return {**data, "source_description": "", "source_meta": {}}
+    return {**data, "depends_on": {"macros": [], "nodes": []}, **({} if isinstance(node, SeedNode) else {"raw_code": ""})}
+
+
+def inlined(node: GraphMemberNode) -> dict[str, Any]:
+    """Return a node whose SQL becomes part of another one's: selected by nothing."""
+    return {**as_data(node), "fqn": ["", node.unique_id], "description": "", "docs": {}}
+
+
+def as_data(node: GraphMemberNode) -> dict[str, Any]:
+    """Return the node as dbt writes it, without what differs between two builds of the same project."""
+    data: dict[str, Any] = node.to_dict(omit_none=True)
+    if "root_path" in data:
+        data["root_path"] = ""
+    return {**data, "created_at": 0.0}
+
+
+def flat_graph(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """Return what macros see as `graph`, without what differs between two builds of the same project."""
+    manifest.build_flat_graph()
+    return {
+        kind: {uid: _settled(node) for uid, node in members.items()} for kind, members in manifest.flat_graph.items()
+    }
+
+
+def env_names(manifest: Manifest, members: Iterable[GraphMemberNode]) -> set[str]:
+    """Return the environment variables that parsing the members' files asked for."""
+    files = {getattr(node, "file_id", None) for node in members} | {getattr(node, "patch_path", None) for node in members}
+    found: set[str] = set()
+    for file_id in files - {None}:
+        source = manifest.files.get(file_id)
+        found |= set(_texts(getattr(source, "env_vars", ())))
+    return found & set(manifest.env_vars)
+
+
+def hook_that_refers(manifest: Manifest) -> str:
+    """Return the macro of an on-run hook that calls ref() or source() out of dbt's sight, or "".
+
+    dbt checks no hook's references, so a macro may look up any node of the project when it runs.
+    """
+    hooks = [node for node in manifest.nodes.values() if isinstance(node, HookNode)]
+    todo = [uid for node in hooks for uid in node.depends_on.macros]
+    seen: set[str] = set()
+    while todo:
+        macro = manifest.macros.get(todo.pop())
+        if macro is None or macro.unique_id in seen or macro.package_name == "dbt":
+            continue
+        seen.add(macro.unique_id)
+        if any(call in macro.macro_sql.replace(" ", "") for call in ("ref(", "source(")):
+            return str(macro.name)
+        todo += macro.depends_on.macros
+    return ""
+
+
+def _add_parent(
+    manifest: Manifest, uid: str, sql_needed: bool, whole: list[str], inlined: list[str], leaves: list[str]
+) -> None:
+    kind = uid.partition(".")[0]
+    if kind in {"metric", "semantic_model", "saved_query", "exposure"}:
+        raise CannotCutError(f"refers to {uid}")
+    if uid in whole or uid in inlined:
+        return
+    node = manifest.expect(uid)
+    if not (sql_needed or (isinstance(node, ModelNode) and node.is_ephemeral_model)):
+        if uid not in leaves:
+            leaves.append(uid)
+        return
+    inlined.append(uid)
+    for parent in _parents(node):
+        _add_parent(manifest, parent, False, whole, inlined, leaves)
+
+
+def _parents(node: Any) -> list[str]:
+    return list(getattr(node, "depends_on_nodes", ()))
+
+
+def _settled(node: dict[str, Any]) -> dict[str, Any]:
+    settled = {"created_at": 0.0, "root_path": ""}
+    return {key: settled.get(key, value) for key, value in node.items()}
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _texts(item)
+
+

@@ -32,14 +32,14 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then write the databases to their files and exit."""
     arguments = _parser().parse_args()
-    logging.getLogger("fakesnow.server").setLevel(arguments.log_level.upper())
     install(without=arguments.without)
 
-    from snowflake_emulator.server import create_app
+    from snowflake_emulator.server import IDLE_LIMIT, create_app
 
+    logging.getLogger("fakesnow.server").setLevel(arguments.log_level.upper())  # its import has set INFO
     listener = socket.create_server((arguments.host, arguments.port), backlog=128)
     config = uvicorn.Config(
-        create_app(arguments.db_path),
+        create_app(arguments.db_path, arguments.idle_limit or IDLE_LIMIT),
         log_level=arguments.log_level,
         access_log=arguments.log_level == "debug",
         timeout_graceful_shutdown=1,
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=64616, help="0: the system chooses (%(default)s)")
     parser.add_argument("--db-path", type=Path, help="folder of the databases; without it all is in memory")
     parser.add_argument("--port-file", type=Path, help="write host:port here once it listens")
+    parser.add_argument("--idle-limit", type=float, help="seconds without a request after which a session ends (4 h)")
     parser.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     parser.add_argument(
         "--without", action="append", default=[], choices=list(PATCHES), help="leave a patch out, to see what it cures"

@@ -4,7 +4,12 @@ from sqlglot import exp
 
 from snowflake_emulator.session import Session
 
-_CONTEXT_FUNCTIONS = {"CURRENT_WAREHOUSE": "warehouse", "CURRENT_ROLE": "role", "CURRENT_USER": "user"}
+_CONTEXT_FUNCTIONS = {
+    "CURRENT_WAREHOUSE": "warehouse",
+    "CURRENT_ROLE": "role",
+    "CURRENT_USER": "user",
+    "CURRENT_SESSION": "id",
+}
 
 
 def rewrite(tree: exp.Expr, session: Session) -> exp.Expr:
@@ -58,11 +63,11 @@ def qualify_merge_inserts(merge: exp.Merge) -> None:
 
 
 def fill_context_functions(tree: exp.Expr, session: Session) -> exp.Expr:
-    """Replace CURRENT_ROLE(), CURRENT_USER() and CURRENT_WAREHOUSE(), unknown to DuckDB, by the session's values."""
+    """Replace CURRENT_ROLE(), _SESSION(), _USER() and _WAREHOUSE(), unknown to DuckDB, by the session's values."""
     for call in list(tree.find_all(exp.Func)):
         name = call.name.upper() if isinstance(call, exp.Anonymous) else call.sql_name().upper()
         if field := _CONTEXT_FUNCTIONS.get(name):
-            value = exp.Literal.string(getattr(session, field))
+            value = exp.Literal.string(str(getattr(session, field)))
             if call is tree:
                 return value
             call.replace(value)

@@ -26,7 +26,7 @@ IDLE_LIMIT = 4 * 3600.0
 """Seconds without a request after which a session ends, as in Snowflake. Clients that were killed leave such."""
 
 
-def create_app(folder: Path | None = None) -> Starlette:
+def create_app(folder: Path | None = None, idle_limit: float = IDLE_LIMIT) -> Starlette:
     """The application over the databases of a folder, or in memory. One in a process: fakesnow's state is global."""
     fs = fakesnow_server.shared_fs = open_instance(folder)
     ours = {
@@ -47,7 +47,9 @@ def create_app(folder: Path | None = None) -> Starlette:
             connection._duck_conn.interrupt()  # a running statement would hold up the checkpoint
         checkpoint(fs)
 
-    return Starlette(routes=[*routes, Route("/healthz", health)], lifespan=lifespan)
+    app = Starlette(routes=[*routes, Route("/healthz", health)], lifespan=lifespan)
+    app.state.idle_limit = idle_limit
+    return app
 
 
 async def health(_request: Request) -> Response:
@@ -60,7 +62,8 @@ async def login_request(request: Request) -> Response:
 
     Without a masterToken the connector never sends its logout, and sessions pile up in the server.
     """
-    for token in [t for t, c in fakesnow_server.sessions.items() if time.monotonic() - session_of(c).used > IDLE_LIMIT]:
+    idle_since = time.monotonic() - request.app.state.idle_limit
+    for token in [t for t, c in fakesnow_server.sessions.items() if session_of(c).used < idle_since]:
         end_session(fakesnow_server.sessions.pop(token))
     answer = json.loads((await fakesnow_server.login_request(request)).body)
     data, query = answer["data"], request.query_params

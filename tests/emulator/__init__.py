@@ -1,0 +1,1 @@
+"""The Snowflake emulator, driven by the real connector."""

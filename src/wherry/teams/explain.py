@@ -1,7 +1,7 @@
 """Pydantic's errors in a person's words: where in the file, what was found, what was expected."""
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -32,17 +32,21 @@ _EXPECTED = {
 def explain(document: Document, error: ValidationError, known: Collection[Location]) -> Iterator[Problem]:
     """Each of pydantic's errors as a problem, but for places that are `known` to be refused already."""
     for details in error.errors(include_url=False):
-        location = _keys(details["loc"])
+        location = _keys(details["loc"], document.lines)
         refused = any(location[: len(place)] == place for place in known)
         if not refused and not _inherited(document, details["loc"], location) and not _echo(details):
             yield document.problem(*_problem(details, location))
 
 
-def _keys(location: Location) -> Location:
-    """A location as keys of the file: without pydantic's names for the members of a union."""
+def _keys(location: Location, lines: Container[Location]) -> Location:
+    """A location as keys of the file: without pydantic's own steps, unless a hostile file has keys of these names."""
     if len(location) > 2 and location[0] == "warehouses" and location[2] in _WAREHOUSES:
         location = (*location[:2], *location[3:])
-    return tuple(step for step in location if step not in ("[key]", "<env>", "<literal>"))
+    keys: Location = ()
+    for step in location:
+        if step not in ("[key]", "<env>", "<literal>") or (*keys, step) in lines:
+            keys = (*keys, step)
+    return keys
 
 
 def _inherited(document: Document, location: Location, keys: Location) -> bool:
@@ -70,9 +74,8 @@ def _problem(error: ErrorDetails, location: Location) -> tuple[Location, str, st
             return (*location, "type"), "nothing", "snowflake or postgres"
         case "union_tag_invalid":
             return (*location, "type"), show(error["input"]["type"]), "snowflake or postgres"
-    found = location[-1] if error["loc"][-1:] == ("[key]",) else error["input"]
     text = _EXPECTED.get(error["type"])
-    return location, show(found), text.format(**error.get("ctx", {})) if text else error["msg"]
+    return location, show(error["input"]), text.format(**error.get("ctx", {})) if text else error["msg"]
 
 
 def _fields(raw: Location, location: Location) -> str:

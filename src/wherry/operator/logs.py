@@ -47,11 +47,12 @@ class LogFollower:
                 _log.debug("log of %s: %s", self._pod, error)
                 if ended and not error.transient:
                     return  # Kubernetes keeps no log of a container that never ran, or of a pod that is gone
+                pause = 0.1 if (self._last, self._at_last) != before else min(2 * pause, 5.0)
+                time.sleep(0.2) if ended else self._ended.wait(pause)
             else:
-                if ended or self._ended.wait(1.0):
-                    return  # the stream ended by itself, and so did the container
-            pause = 0.1 if (self._last, self._at_last) != before else min(2 * pause, 5.0)
-            time.sleep(0.2) if ended else self._ended.wait(pause)
+                if self._ended.is_set():
+                    return
+                self._ended.wait(1.5)  # the container ends, or the stream was cut: a second look tells
 
     def _read(self) -> None:
         repeated = self._at_last

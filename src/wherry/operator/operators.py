@@ -88,6 +88,8 @@ class PodOperator(DbtKubernetesBaseOperator):
         self._keep(attempt, found)
         if more and store:
             store.set(_MEMORY_KEY, more)
+        if not ending.outcome.ok:
+            context["ti"].xcom_push("return_value", found)  # Airflow itself does it for a success only
         return _conclude(ending, explain(ending, plan, limit, more), found)
 
     def on_kill(self) -> None:

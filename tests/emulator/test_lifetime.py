@@ -29,7 +29,7 @@ def test_committed_data_outlives_the_process(client: Client, own: Emulator, how:
     session("begin")
     session("insert into kept values (2, 'not committed')")
 
-    assert own.stop(how) < 2
+    assert own.stop(how) < 4  # 0.3 s on an idle machine
     own.start()
 
     again = client.connect(own)
@@ -45,7 +45,7 @@ def test_stop_does_not_wait_for_a_running_query(own: Emulator) -> None:
     session = client.connect(own)
     client.tell("run", session.name, "select count(*) from range(200000) a, range(200000) b where a.range % 7 = 3")
     time.sleep(1)
-    assert own.stop() < 2.5
+    assert own.stop() < 4
     client.kill()
 
 

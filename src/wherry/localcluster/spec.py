@@ -163,8 +163,8 @@ def _variable_causes(variable: Json, field: str) -> Iterator[Cause]:
     for reference in (source[key] for key in given if key.endswith("KeyRef")):
         if not all(isinstance(reference.get(part), str) for part in ("name", "key")):
             yield Cause(f"{field}.valueFrom", "Required value: name and key", "FieldValueRequired")
-    path = (source.get("fieldRef") or {}).get("fieldPath")
-    if path is not None and not _FIELD_PATH.fullmatch(path):
+    path = str((source.get("fieldRef") or {}).get("fieldPath"))
+    if source.get("fieldRef") and not _FIELD_PATH.fullmatch(path):
         yield Cause(f"{field}.valueFrom.fieldRef.fieldPath", f'Invalid value: "{path}"')
 
 

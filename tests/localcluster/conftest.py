@@ -19,7 +19,9 @@ IMAGE = "example.com/shell:1"
 _numbers = itertools.count(1)
 
 
-def pod(name: str, script: str = "true", *, annotations: dict[str, str] | None = None, **container: Any) -> dict[str, Any]:
+def pod(
+    name: str, script: str = "true", *, annotations: dict[str, str] | None = None, **container: Any
+) -> dict[str, Any]:
     """A pod that runs a shell script; keys of its spec by `spec=`."""
     spec = container.pop("spec", {})
     labels = container.pop("labels", {})
@@ -29,7 +31,9 @@ def pod(name: str, script: str = "true", *, annotations: dict[str, str] | None =
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 2,
             **spec,
-            "containers": [{"name": "base", "image": IMAGE, "command": ["/bin/sh", "-c"], "args": [script], **container}],
+            "containers": [
+                {"name": "base", "image": IMAGE, "command": ["/bin/sh", "-c"], "args": [script], **container}
+            ],
         },
     }
 

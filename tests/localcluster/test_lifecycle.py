@@ -26,12 +26,21 @@ def test_success_is_told_with_message_times_conditions_and_events(space: Space) 
     """A pod that exits with 0 has Succeeded, and its status says all that a real one's says."""
     done = space.run(pod("p", 'printf "all well" > "$TERMINATION_MESSAGE_PATH"'))
     ended = state(done)
-    assert (done.status.phase, ended.exit_code, ended.reason, ended.message) == ("Succeeded", 0, "Completed", "all well")
+    assert (done.status.phase, ended.exit_code, ended.reason, ended.message) == (
+        "Succeeded",
+        0,
+        "Completed",
+        "all well",
+    )
     assert ended.started_at <= ended.finished_at
     conditions = {item.type: item.status for item in done.status.conditions}
     assert conditions["PodScheduled"] == "True"
     assert conditions["Ready"] == "False"
-    assert (done.status.pod_ip, done.status.qos_class, done.spec.node_name) == ("127.0.0.1", "BestEffort", "wherry-local")
+    assert (done.status.pod_ip, done.status.qos_class, done.spec.node_name) == (
+        "127.0.0.1",
+        "BestEffort",
+        "wherry-local",
+    )
     assert space.reasons("p") == ["Scheduled", "Pulled", "Created", "Started"]
 
 
@@ -49,7 +58,12 @@ def test_a_signal_becomes_128_plus_its_number(space: Space) -> None:
 
 def test_the_message_is_the_last_4096_bytes(space: Space) -> None:
     """A termination message that is too long loses its beginning, as the kubelet does it."""
-    done = space.run(pod("p", 'head -c 5000 /dev/zero | tr "\\0" a > $TERMINATION_MESSAGE_PATH; printf END >> $TERMINATION_MESSAGE_PATH'))
+    done = space.run(
+        pod(
+            "p",
+            'head -c 5000 /dev/zero | tr "\\0" a > $TERMINATION_MESSAGE_PATH; printf END >> $TERMINATION_MESSAGE_PATH',
+        )
+    )
     assert len(state(done).message) == 4096
     assert state(done).message.endswith("aEND")
 
@@ -71,7 +85,9 @@ def test_environment_is_exact(space: Space, monkeypatch: pytest.MonkeyPatch) -> 
     """A pod sees its image's, its own and its Secret's variables, and none of the server's."""
     monkeypatch.setenv("SERVERS_OWN", "x")
     space.cluster.put_image("with/env:1", ["/bin/sh", "-c"], {"FROM_IMAGE": "i", "OVERRIDDEN": "i"})
-    space.api.create_namespaced_secret(space.name, {"metadata": {"name": "s"}, "stringData": {"PASSWORD": "pä ss", "K": "k"}})
+    space.api.create_namespaced_secret(
+        space.name, {"metadata": {"name": "s"}, "stringData": {"PASSWORD": "pä ss", "K": "k"}}
+    )
     space.api.create_namespaced_config_map(space.name, {"metadata": {"name": "c"}, "data": {"COLOR": "red"}})
     variables = [
         {"name": "OVERRIDDEN", "value": "own"},
@@ -90,7 +106,13 @@ def test_environment_is_exact(space: Space, monkeypatch: pytest.MonkeyPatch) -> 
     space.run(pod("p", "env", command=None, image="with/env:1", env=variables, envFrom=sources, labels={"team": "a"}))
     seen = dict(line.split("=", 1) for line in space.log("p").splitlines())
     assert seen["PASSWORD"] == "pä ss"
-    wanted = {"FROM_IMAGE": "i", "OVERRIDDEN": "own", "EXPANDED": "own-$(UNKNOWN)-$(OVERRIDDEN)", "ONE": "k", "CM": "red"}
+    wanted = {
+        "FROM_IMAGE": "i",
+        "OVERRIDDEN": "own",
+        "EXPANDED": "own-$(UNKNOWN)-$(OVERRIDDEN)",
+        "ONE": "k",
+        "CM": "red",
+    }
     assert wanted.items() <= seen.items()
     assert {"C_COLOR": "red", "NAME": "p", "TEAM": "a", "HOSTNAME": "p"}.items() <= seen.items()
     assert not {"NONE", "SERVERS_OWN"} & seen.keys()
@@ -143,7 +165,10 @@ def test_a_broken_image_says_so(space: Space, cluster: LocalCluster) -> None:
     ("env", "message"),
     [
         ({"envFrom": [{"secretRef": {"name": "later"}}]}, 'secret "later" not found'),
-        ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "later", "key": "A"}}}]}, 'secret "later" not found'),
+        (
+            {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "later", "key": "A"}}}]},
+            'secret "later" not found',
+        ),
     ],
 )
 def test_a_missing_secret_is_waited_for(space: Space, env: dict, message: str) -> None:
@@ -165,7 +190,9 @@ def test_a_missing_key_is_named(space: Space) -> None:
 
 def test_deadline_ends_the_pod(space: Space) -> None:
     """activeDeadlineSeconds: TERM, and the pod has Failed with DeadlineExceeded."""
-    done = space.run(pod("p", 'trap "echo told; exit 0" TERM; while true; do sleep 0.05; done', spec={"activeDeadlineSeconds": 1}))
+    done = space.run(
+        pod("p", 'trap "echo told; exit 0" TERM; while true; do sleep 0.05; done', spec={"activeDeadlineSeconds": 1})
+    )
     assert (done.status.phase, done.status.reason) == ("Failed", "DeadlineExceeded")
     assert state(done).exit_code == 0
     assert space.log("p") == "told\n"
@@ -200,7 +227,9 @@ def test_delete_says_term_waits_and_then_removes(space: Space) -> None:
     while space.log("p") != "up\n":
         time.sleep(0.02)
     version = space.get("p").metadata.resource_version
-    deleted = space.api.delete_namespaced_pod("p", space.name, body={"gracePeriodSeconds": 5, "propagationPolicy": "Foreground"})
+    deleted = space.api.delete_namespaced_pod(
+        "p", space.name, body={"gracePeriodSeconds": 5, "propagationPolicy": "Foreground"}
+    )
     assert deleted.metadata.deletion_timestamp
     assert deleted.metadata.deletion_grace_period_seconds == 5
     changes = watch_until_deleted(space, version)

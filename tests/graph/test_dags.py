@@ -53,7 +53,7 @@ def test_the_dag_is_the_plan(tests: str, write_release: WriteRelease) -> None:
     assert set(dag.task_dict) == set(plan.tasks)
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == plan.upstream
     assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
-        task_id: plan.downstream(task_id) for task_id in plan.tasks
+        task_id: plan.waited_for_by(spec) for task_id, spec in plan.tasks.items()
     }
 
 

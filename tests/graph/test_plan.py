@@ -180,7 +180,17 @@ def test_signs_of_dbts_selector_syntax_are_no_syntax_in_a_name() -> None:
 def test_upstream_and_downstream_agree(tests: Tests) -> None:
     """Each dependency is seen from both ends."""
     of = plan(tests=tests)
-    assert edges(of) == {(task, after) for task in of.tasks for after in of.downstream(task)}
+    assert edges(of) == {(task, after) for task, spec in of.tasks.items() for after in of.waited_for_by(spec)}
+
+
+@pytest.mark.parametrize("tests", BEHAVIOURS)
+def test_a_task_is_found_without_the_others(tests: Tests) -> None:
+    """Looked up alone, each task is the one that the whole plan has; what isn't there isn't found."""
+    whole = plan(tests=tests)
+    for task_id, spec in whole.tasks.items():
+        assert plan(tests=tests).find(task_id) == spec
+    for task_id in ("", ".", "orders", "orders.", ".build", "gone.build", "gone_test", "orders.freshness"):
+        assert plan(tests=tests).find(task_id) is None
 
 
 def test_a_project_without_nodes_has_no_tasks() -> None:

@@ -78,14 +78,14 @@ def build_dag(release: Release) -> DAG:
 def build_task(release: Release, task_id: str) -> DAG:
     """The DAG with this task alone, its fields as in the whole one; the whole one when there is no such task."""
     factory = _factory(release)
-    spec = factory.plan.tasks.get(task_id)
+    spec = factory.plan.find(task_id)
     if spec is None:
         return build_dag(release)
     dag = TaskDag(release.dag_id, **_dag_arguments(release, ()))
     group = TaskGroup(spec.group, dag=dag) if spec.group else None
     task = factory.make(spec, dag, group)
-    task.upstream_task_ids = set(factory.plan.upstream[task_id])
-    task.downstream_task_ids = set(factory.plan.downstream(task_id))
+    task.upstream_task_ids = set(factory.plan.waits_for(spec))
+    task.downstream_task_ids = set(factory.plan.waited_for_by(spec))
     return dag
 
 

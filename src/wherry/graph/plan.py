@@ -6,7 +6,7 @@ from here.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -141,17 +141,40 @@ class Plan:
     @cached_property
     def upstream(self) -> dict[str, frozenset[str]]:
         """The ids of the tasks that each task waits for."""
-        return {spec.id: frozenset(self._waits_for(spec)) for spec in self.tasks.values()}
+        return {spec.id: self.waits_for(spec) for spec in self.tasks.values()}
 
-    def downstream(self, task_id: str) -> frozenset[str]:
-        """The ids of the tasks that wait for this one."""
-        return frozenset(other for other, waits_for in self.upstream.items() if task_id in waits_for)
+    def find(self, task_id: str) -> TaskSpec | None:
+        """The task of this id, without a look at the others."""
+        if self.tests == "after_all" and task_id == self._after_all:
+            specs = self._whole()
+        else:
+            bases = (task_id, task_id.rpartition(".")[0])
+            nodes = [unique_id for unique_id, base in self.names.items() if base in bases]
+            specs = (spec for unique_id in nodes for spec in self._specs_of(unique_id))
+        return next((spec for spec in specs if spec.id == task_id), None)
+
+    def waits_for(self, spec: TaskSpec) -> frozenset[str]:
+        """The ids of the tasks that this one waits for."""
+        if not spec.node:
+            return frozenset(self._leaves())
+        if spec.verb == Verb.TEST and spec.node in self.nodes:
+            return frozenset([self.task_of(spec.node)] if self.runs(spec.node) else ())
+        return frozenset(task for parent in self.parents(spec.node) for task in self._done_when(parent))
+
+    def waited_for_by(self, spec: TaskSpec) -> frozenset[str]:
+        """The ids of the tasks that wait for this one: some of its node, of the node's children, or the last one."""
+        children = (
+            unique_id
+            for unique_id, node in (*self.nodes.items(), *self.detached.items())
+            if unique_id == spec.node or spec.node in node["depends_on"]["nodes"]
+        )
+        others = (*(other for child in children for other in self._specs_of(child)), *self._whole())
+        return frozenset(other.id for other in others if spec.id in self.waits_for(other))
 
     def parents(self, unique_id: str) -> tuple[str, ...]:
         """The nodes that this node is made from and that have a task."""
         node = self.nodes.get(unique_id) or self.detached[unique_id]
-        found = node.get("depends_on", {}).get("nodes", ())
-        return tuple(dict.fromkeys(parent for parent in found if parent in self.nodes))
+        return tuple(dict.fromkeys(parent for parent in node["depends_on"]["nodes"] if parent in self.nodes))
 
     def home_of_test(self, unique_id: str) -> str | None:
         """The id of the one task that runs this test; None where the team has chosen that no test runs."""
@@ -180,37 +203,38 @@ class Plan:
         return Verb.BUILD if self.tests == "build" and verb != Verb.SOURCE else verb
 
     def _specs(self) -> Iterator[TaskSpec]:
-        for unique_id, node in self.nodes.items():
-            select = self._selector(node)
-            group = self.names[unique_id] if self.is_grouped(unique_id) else None
-            title = one_line(_own_name(unique_id))
-            if self.runs(unique_id):
-                verb = self._verb(unique_id)
-                yield TaskSpec(
-                    id=self.task_of(unique_id),
-                    verb=verb,
-                    node=unique_id,
-                    title=f"{title} ({'freshness' if verb == Verb.SOURCE else verb})",
-                    select=select,
-                    group=group,
-                    cautious=verb == Verb.BUILD,
-                    empty=_is_ephemeral(node),
-                )
-            if self.has_test_task(unique_id):
-                task_id = self._test_task(unique_id)
-                yield TaskSpec(task_id, Verb.TEST, unique_id, f"{title} (test)", select, group, cautious=True)
-        for unique_id, node in self.detached.items():
-            title = f"{one_line(node['name'])} (test)"
-            yield TaskSpec(self.names[unique_id], Verb.TEST, unique_id, title, self._selector(node))
+        for unique_id in (*self.nodes, *self.detached):
+            yield from self._specs_of(unique_id)
+        yield from self._whole()
+
+    def _whole(self) -> Iterator[TaskSpec]:
         if self.tests == "after_all" and any(map(self.runs, self.nodes)):
             yield TaskSpec(self._after_all, Verb.TEST, "", f"{self.project} (all tests)")
 
-    def _waits_for(self, spec: TaskSpec) -> Iterable[str]:
-        if not spec.node:
-            return self._leaves()
-        if spec.verb == Verb.TEST and spec.node in self.nodes:
-            return [self.task_of(spec.node)] if self.runs(spec.node) else []
-        return (task for parent in self.parents(spec.node) for task in self._done_when(parent))
+    def _specs_of(self, unique_id: str) -> Iterator[TaskSpec]:
+        if unique_id in self.detached:
+            test = self.detached[unique_id]
+            title = f"{one_line(test['name'])} (test)"
+            yield TaskSpec(self.names[unique_id], Verb.TEST, unique_id, title, self._selector(test))
+            return
+        node = self.nodes[unique_id]
+        group = self.names[unique_id] if self.is_grouped(unique_id) else None
+        title, select = one_line(_own_name(unique_id)), self._selector(node)
+        if self.runs(unique_id):
+            verb = self._verb(unique_id)
+            yield TaskSpec(
+                id=self.task_of(unique_id),
+                verb=verb,
+                node=unique_id,
+                title=f"{title} ({'freshness' if verb == Verb.SOURCE else verb})",
+                select=select,
+                group=group,
+                cautious=verb == Verb.BUILD,
+                empty=_is_ephemeral(node),
+            )
+        if self.has_test_task(unique_id):
+            task_id = self._test_task(unique_id)
+            yield TaskSpec(task_id, Verb.TEST, unique_id, f"{title} (test)", select, group, cautious=True)
 
     def _done_when(self, unique_id: str) -> list[str]:
         """The tasks after which a node may be read: its own and its tests'."""

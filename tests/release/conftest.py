@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,21 @@ from wherry.teams import Team
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny"
+RULES = [{"select": "tag:heavy", "timeout": "1h"}, {"select": "path:models/marts", "priority": 7}]
 Builder = Callable[..., Outcome]
+
+# A runner that answers what the real one answered for the small project: for tests of what comes after dbt.
+REPLAY = """#!{python}
+import json, pathlib, shutil, sys
+if "-c" in sys.argv:
+    print("0" * 64)
+    sys.exit()
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+shutil.copytree("{built}", out, dirs_exist_ok=True)
+selects = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--select"]
+answer = dict(dbt="1.11.16", adapter=dict(type="postgres", version="1.11.0"))
+print(json.dumps(dict(ok=True, **answer, selected=dict.fromkeys(selects, ["model.tiny.revenue"]))))
+"""
 
 
 def make_team(**project: Any) -> Team:
@@ -76,10 +91,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Release:
     shutil.copytree(TINY, root / "dbt/tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHERRY_IMAGE_STORE", str(root / "images"))
-        team = make_team(
-            nodes=[{"select": "tag:heavy", "timeout": "1h"}, {"select": "path:models/marts", "priority": 7}]
-        )
-        return build_release(team, "tiny", root / "releases", root=root).release
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-machine-that-releases")
+        return build_release(make_team(nodes=RULES), "tiny", root / "releases", root=root).release
 
 
 @pytest.fixture
@@ -89,11 +102,26 @@ def copied(shared: Release, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def full_manifest(shared: Release, tmp_path_factory: pytest.TempPathFactory, runner_python: Path) -> dict[str, Any]:
-    """dbt's own manifest of the small project."""
+def built(shared: Release, tmp_path_factory: pytest.TempPathFactory, runner_python: Path) -> Path:
+    """What the runner leaves of the small project: dbt's manifest and slices/."""
     image = tmp_path_factory.mktemp("full")
     for part in ("project", "profiles"):
         shutil.copytree(shared.manifest_path.parent / "image" / part, image / part)
-    runner.build(runner_python, image, "prod", [])
-    manifest: dict[str, Any] = json.loads((image / "manifest.json").read_bytes())
+    runner.build(runner_python, image, image / "built", "prod", [])
+    return image / "built"
+
+
+@pytest.fixture(scope="session")
+def full_manifest(built: Path) -> dict[str, Any]:
+    """dbt's own manifest of the small project."""
+    manifest: dict[str, Any] = json.loads((built / "manifest.json").read_bytes())
     return manifest
+
+
+@pytest.fixture
+def replay(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a recorded runner in the real one's place."""
+    script = tmp_path / "replay"
+    script.write_text(REPLAY.format(python=sys.executable, built=built))
+    script.chmod(0o755)
+    monkeypatch.setenv("WHERRY_RUNNER_PYTHON", str(script))

@@ -141,11 +141,10 @@ def _stage(source: _Input, staging: Path, home: Path, progress: Progress) -> Rel
     profile = profiles_yml(source.project.profile, project, settings.team.warehouses[project.warehouse])
     (image / "profiles" / "profiles.yml").write_text(profile)
     progress("parsing and slicing")
-    built = runner.build(source.python, image, project.target, [rule.select for rule in project.nodes])
+    built = runner.build(source.python, image, staging, project.target, [rule.select for rule in project.nodes])
+    (staging / "slices").rename(image / "slices")
     progress("checking the nodes")
-    full = image / MANIFEST_FILE
-    manifest = _checked_manifest(json.loads(full.read_bytes()), settings, built)
-    full.unlink()
+    manifest = _checked_manifest(json.loads((staging / MANIFEST_FILE).read_bytes()), settings, built)
     manifest_path.write_bytes(canonical_json(manifest))
     team = settings.team.name
     id_ = _content_id(content, settings, built.dbt_version, built.adapter, built.adapter_version)

@@ -42,13 +42,13 @@ def identify(python: Path) -> str:
     return done.stdout.strip()
 
 
-def build(python: Path, image: Path, target: str, selects: Sequence[str]) -> Built:
-    """Parse the project in `image`/project; leaves `image`/manifest.json (dbt's own) and `image`/slices/.
+def build(python: Path, image: Path, out: Path, target: str, selects: Sequence[str]) -> Built:
+    """Parse the project in `image`/project; leaves `out`/manifest.json (dbt's own) and `out`/slices/.
 
-    Paths are given relative to `image`, so that nothing of this machine gets into the result.
+    The project's path is given relative to `image`, so that nothing of this machine gets into the result.
     Raises ReleaseError with dbt's own words.
     """
-    arguments = ["--project", "project", "--profiles", "profiles", "--target", target, "--out", "."]
+    arguments = ["--project", "project", "--profiles", "profiles", "--target", target, "--out", str(out.absolute())]
     selections = [word for select in selects for word in ("--select", select)]
     done = _run(python, ["-m", "wherry_runner.build", *arguments, *selections], image)
     answer = _answer(done.stdout)

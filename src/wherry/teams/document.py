@@ -16,7 +16,7 @@ from wherry.teams.words import Location, dotted
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 
 _TAG = "tag:yaml.org,2002:"
 

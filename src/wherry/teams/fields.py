@@ -141,13 +141,15 @@ PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
 def _is_schedule(text: str) -> bool:
-    """Five cron fields that happen at some time, or one of Airflow's presets."""
+    """Five cron fields that happen at some time, the same at each reading, or one of Airflow's presets."""
     from croniter import croniter
 
     if text in PRESETS:
         return True
+    if len(text.split()) != 5 or re.search(r"(?<![a-z])[hr](?![a-z])", text, re.IGNORECASE):
+        return False  # croniter would take a sixth field for seconds, and R and H for a random time
     try:
-        return len(text.split()) == 5 and bool(croniter(text, datetime(2024, 1, 1)).get_next(datetime))
+        return bool(croniter(text, datetime(2024, 1, 1)).get_next(datetime))
     except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         return False  # croniter lets more than its own errors out for some texts
 

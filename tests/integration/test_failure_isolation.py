@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from wherry.demo.layout import REPOSITORY, Layout
-from wherry.demo.run import wait_for_dags, wait_for_release
+from wherry.demo.run import begin, wait_for_dags, wait_for_release
 from wherry.demo.stack import Stack
 from wherry.release import read_manifest
 
@@ -46,7 +46,6 @@ def stack(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     state = tmp_path_factory.mktemp("state")
     with Stack(Layout(state, repository), Console(file=(state / "console.log").open("w"))) as running:
         wait_for_dags(running, frozenset({DAG}))
-        running.api.unpause(DAG)
         yield running
 
 
@@ -97,7 +96,7 @@ def test_a_broken_model_stops_exactly_what_depends_on_it(stack: Stack, repositor
     good = model.read_text()
     model.write_text(good + "\n-- broken by a test\nwhere no_such_column = 1\n")
     manifest = release(stack)
-    run = stack.api.trigger(DAG)
+    run = begin(stack, DAG)
 
     assert run_to_its_end(stack, run) == "failed"
     before = instances(stack, run)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,19 @@ class AirflowApi:
         """What went wrong while DAG files were read."""
         return [error["stack_trace"] for error in self._call("GET", "/importErrors")["import_errors"]]
 
-    def end_unfinished_runs(self, dag_id: str) -> None:
-        """Fail what an interrupted demo left running: its tasks are gone, and a DAG runs once at a time."""
-        for state in ("running", "queued"):
-            for run in self._call("GET", f"/dags/{dag_id}/dagRuns?state={state}&limit=100")["dag_runs"]:
-                self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
+    def active_runs(self, dag_id: str) -> dict[str, datetime]:
+        """The runs that are queued or running, with the time at which they were queued."""
+        runs = self._call("GET", f"/dags/{dag_id}/dagRuns?state=running&state=queued&limit=100")["dag_runs"]
+        return {run["dag_run_id"]: datetime.fromisoformat(run["queued_at"]) for run in runs}
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run, and what of it has not ended, as failed."""
+        self._call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
+    def is_due(self, dag_id: str) -> bool:
+        """Whether the schedule starts a run as soon as the DAG is unpaused."""
+        due = self._call("GET", f"/dags/{dag_id}")["next_dagrun_run_after"]
+        return due is not None and datetime.fromisoformat(due) <= datetime.now(UTC)
 
     def trigger(self, dag_id: str) -> str:
         """Start a run now; returns its id."""

@@ -23,12 +23,7 @@ def run_all(stack: Stack, console: Console) -> bool:
     """
     dags = {dag_id: team.name for team in stack.teams for dag_id in team.dag_ids().values()}
     wait_for_dags(stack, frozenset(dags))
-    for dag_id in dags:
-        stack.api.end_unfinished_runs(dag_id)
-    runs = {}
-    for dag_id in dags:
-        stack.api.unpause(dag_id)
-        runs[dag_id] = stack.api.trigger(dag_id)
+    runs = {dag_id: begin(stack, dag_id) for dag_id in dags}
     began = time.monotonic()
     rows = _watch(stack, console, dags, runs)
     states = {dag_id: stack.api.run_state(dag_id, run) for dag_id, run in runs.items()}
@@ -87,6 +82,24 @@ def wait_for_dags(stack: Stack, wanted: frozenset[str], timeout: float = 90) -> 
             errors = "\n".join(stack.api.import_errors()) or "no import error is known"
             raise WherryError(f"Airflow has not read {', '.join(sorted(missing))} within {timeout:.0f} s: {errors}")
         time.sleep(0.3)
+
+
+def begin(stack: Stack, dag_id: str) -> str:
+    """Unpause a DAG; the id of the run that its schedule then starts, or of one that we trigger.
+
+    Runs that an interrupted demo left are failed first: their tasks are gone, and a DAG runs once at a time.
+    """
+    for run, queued in stack.api.active_runs(dag_id).items():
+        if queued < stack.began:
+            stack.api.fail_run(dag_id, run)
+    by_itself = stack.api.is_due(dag_id)
+    stack.api.unpause(dag_id)
+    while not (runs := stack.api.active_runs(dag_id)):
+        if not by_itself:
+            return stack.api.trigger(dag_id)
+        stack.check()
+        time.sleep(0.2)
+    return next(iter(runs))
 
 
 def _watch(stack: Stack, console: Console, dags: Mapping[str, str], runs: Mapping[str, str]) -> list[NodeRow]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,6 +58,7 @@ class Stack:
         return build_release(team, project, self.layout.releases, root=self.layout.repository).release
 
     def _start(self) -> None:
+        self.began = datetime.now(UTC)
         os.environ.update(self.layout.environment())
         self.teams: tuple[Team, ...] = load_teams(self.layout.teams)
         self._processes.stop_leftovers()

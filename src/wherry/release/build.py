@@ -209,7 +209,8 @@ def _commit(release: Release, staging: Path, home: Path, images: ImageBuilder) -
         release = replace(release, image_digest=images.build(_image_folder(release), release.image))
         document = json.dumps(release.document(), indent=2, sort_keys=True, ensure_ascii=False)
         write_atomically(home / RELEASE_FILE, document.encode() + b"\n")
-        _prune(home, keep={release.id, *([previous.id] if previous else [])})
+        if previous is None or previous.id != release.id:
+            _prune(home, keep={release.id, previous.id if previous else ""})
     return release
 
 

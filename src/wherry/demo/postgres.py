@@ -49,17 +49,12 @@ class Postgres:
         *,
         roles: Mapping[str, str] | None = None,
         databases: Mapping[str, str] | None = None,
-        password: str | None = None,
         port: int = 0,
     ) -> None:
-        """Nothing is started or written yet.
-
-        password: the superuser's, when the folder is made; generated if absent. port 0: a free one at each start.
-        """
+        """Nothing is started or written yet. Port 0: a free one is chosen at each start."""
         self.folder = folder.absolute()
         self.port = port
         self._choose_port = port == 0
-        self._password = password
         self._roles = dict(roles or {})
         self._databases = dict(databases or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -98,7 +93,7 @@ class Postgres:
 
     @property
     def superuser_password(self) -> str:
-        """The password of the role `postgres`, kept in the folder in a file that only its owner reads."""
+        """The generated password of the role `postgres`, kept in the folder in a file that only its owner reads."""
         return self._password_file.read_text().strip()
 
     @property
@@ -127,7 +122,7 @@ class Postgres:
     def _initialise(self) -> None:
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._password_file.touch(mode=0o600)
-        self._password_file.write_text((self._password or secrets.token_urlsafe(24)) + "\n")
+        self._password_file.write_text(secrets.token_urlsafe(24) + "\n")
         if os.geteuid() == 0:
             for path in (self._data, self._password_file):
                 os.chown(path, supervise.NOBODY, supervise.NOBODY)

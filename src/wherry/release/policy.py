@@ -137,7 +137,7 @@ def _wanted(node: Mapping[str, Any], settings: ReleaseSettings, asks: list[_Ask]
                 _Ask(
                     f"meta.wherry.{'.'.join(map(str, e['loc'])):.80}",
                     f"{e['input']!r:.80}",
-                    e["msg"].removeprefix("expected "),
+                    _expectation(e["msg"]),
                 )
                 for e in error.errors(include_url=False)
             )
@@ -146,6 +146,11 @@ def _wanted(node: Mapping[str, Any], settings: ReleaseSettings, asks: list[_Ask]
             _Ask("meta.wherry.pool", repr(granted.pop("pool")), f"a warehouse of the team: {', '.join(usable)}")
         )
     return NodeMeta.model_construct(**granted)
+
+
+def _expectation(message: str) -> str:
+    """What a validation message expects, ours or pydantic's own."""
+    return message.removeprefix("expected ").removeprefix("Input should be ")
 
 
 def _usable_warehouses(settings: ReleaseSettings) -> list[str]:

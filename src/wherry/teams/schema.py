@@ -1,10 +1,15 @@
 """The JSON schema of a team file, and the reference page that is made of it."""
 
+import ast
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
-from wherry.teams.models import Postgres, Snowflake, Team
+from wherry.teams import models
+from wherry.teams.models import Team
 
 Schema = dict[str, Any]
 
@@ -12,16 +17,40 @@ Schema = dict[str, Any]
 def json_schema() -> Schema:
     """The schema that editors check team files with: the shapes. The rules between keys are `load_team`'s."""
     schema = Team.model_json_schema()
+    definitions = {name: _with_help(part, name) for name, part in schema["$defs"].items()}
     kinds = [{"$ref": f"#/$defs/{name}"} for name in ("Snowflake", "Postgres", "Like")]
     by_name = schema["properties"]["warehouses"]
     warehouses = by_name | {"patternProperties": {name: {"anyOf": kinds} for name in by_name["patternProperties"]}}
     properties = schema["properties"] | {"warehouses": warehouses}
+    team = schema | {"properties": {key: _closed(value) for key, value in properties.items()}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "$defs": schema["$defs"] | {"Like": _like()},
-        "properties": {key: _closed(value) for key, value in properties.items()},
+        **_with_help(team, "Team"),
+        "$defs": definitions
+        | {"Like": _like(definitions["Postgres"]["properties"] | definitions["Snowflake"]["properties"])},
     }
+
+
+def _with_help(schema: Schema, model: str) -> Schema:
+    """A model's schema with the docstring below each field as its description."""
+    texts = _docstrings()[model]
+    return schema | {
+        "properties": {key: value | {"description": texts[key]} for key, value in schema["properties"].items()}
+    }
+
+
+@cache
+def _docstrings() -> dict[str, dict[str, str]]:
+    """The docstring below each field of each model, by the field's name in a file."""
+    classes = [node for node in ast.parse(inspect.getsource(models)).body if isinstance(node, ast.ClassDef)]
+    return {node.name: dict(_field_docstrings(node.body)) for node in classes}
+
+
+def _field_docstrings(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, text in pairwise(body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(docstring))):
+                yield name.removesuffix("_"), inspect.cleandoc(docstring)
 
 
 def _closed(schema: Schema) -> Schema:
@@ -29,16 +58,15 @@ def _closed(schema: Schema) -> Schema:
     return schema | {"additionalProperties": False} if "patternProperties" in schema else schema
 
 
-def _like() -> Schema:
+def _like(properties: Schema) -> Schema:
     """A warehouse that takes over another's keys: any key of either kind but `type`."""
-    postgres, snowflake = (model.model_json_schema()["properties"] for model in (Postgres, Snowflake))
-    properties = {key: value for key, value in (postgres | snowflake).items() if key != "type"}
     like = {"type": "string", "title": "Like", "description": "The warehouse of this file whose keys are taken over."}
+    own = {key: _without_default(value) for key, value in properties.items() if key != "type"}
     return {
         "title": "Like",
         "description": "A warehouse that takes over the keys of another one, but for its own (any but `type`).",
         "type": "object",
-        "properties": {"like": like} | {key: _without_default(value) for key, value in properties.items()},
+        "properties": {"like": like, **own},
         "required": ["like"],
         "additionalProperties": False,
     }

@@ -1,13 +1,14 @@
 """What outlives the emulator's process, and how it ends."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import Client, Emulator, SqlError
+from .conftest import EMULATOR_PYTHON, Client, Emulator, SqlError
 
 
 @pytest.fixture
@@ -60,3 +61,12 @@ def test_killed_clients_session_ends(client: Client, own: Emulator) -> None:
     with pytest.raises(SqlError, match="does not exist"):
         session("select * from db.s.left_behind")
     session.close()
+
+
+def test_second_emulator_over_a_folder_is_refused(own: Emulator) -> None:
+    """DuckDB's files have one writer; the error names the folder and holds no traceback."""
+    command = [str(EMULATOR_PYTHON), "-m", "snowflake_emulator", "--port", "0", "--db-path", str(own.folder / "db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{own.folder / 'db'} can't be opened" in done.stderr
+    assert "Traceback" not in done.stderr

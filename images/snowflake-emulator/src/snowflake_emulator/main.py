@@ -4,8 +4,10 @@ import argparse
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 
+import duckdb
 import uvicorn
 
 from snowflake_emulator.patches import PATCHES, install
@@ -38,8 +40,12 @@ def main() -> None:
 
     logging.getLogger("fakesnow.server").setLevel(arguments.log_level.upper())  # its import has set INFO
     listener = socket.create_server((arguments.host, arguments.port), backlog=128)
+    try:
+        app = create_app(arguments.db_path, arguments.idle_limit or IDLE_LIMIT)
+    except duckdb.IOException as error:  # another emulator has the folder, most likely
+        sys.exit(f"snowflake-emulator: the databases in {arguments.db_path} can't be opened: {error}")
     config = uvicorn.Config(
-        create_app(arguments.db_path, arguments.idle_limit or IDLE_LIMIT),
+        app,
         log_level=arguments.log_level,
         access_log=arguments.log_level == "debug",
         timeout_graceful_shutdown=1,

@@ -58,12 +58,12 @@ def send_null_timestamps() -> None:
     """
     original = arrow.timestamp_to_sf_struct
 
-    def timestamp_to_sf_struct(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        if not column.null_count:
-            return original(column)
-        filled = original(column.fill_null(0))
-        return pa.StructArray.from_arrays(filled.flatten(), fields=list(filled.type), mask=pc.is_null(column))
+    def timestamp_to_sf_struct(ts: pa.Array | pa.ChunkedArray) -> pa.Array:
+        ts = ts.combine_chunks() if isinstance(ts, pa.ChunkedArray) else ts
+        if not ts.null_count:
+            return original(ts)
+        filled = original(ts.fill_null(0))
+        return pa.StructArray.from_arrays(filled.flatten(), fields=list(filled.type), mask=pc.is_null(ts))
 
     arrow.timestamp_to_sf_struct = timestamp_to_sf_struct
 
@@ -75,7 +75,7 @@ def rewrite_statements() -> None:
     def transform_explode(self: FakeSnowflakeCursor, expression: exp.Expr) -> list[exp.Expr]:
         return original(self, rewrite(expression, session_of(self._conn)))
 
-    FakeSnowflakeCursor._transform_explode = transform_explode
+    FakeSnowflakeCursor._transform_explode = transform_explode  # type: ignore[method-assign]
 
 
 def answer_statements() -> None:
@@ -85,7 +85,7 @@ def answer_statements() -> None:
     def execute(self: FakeSnowflakeCursor, command: str, *args: Any, **kwargs: Any) -> FakeSnowflakeCursor:
         return original(self, translate(command, session_of(self._conn), self._duck_conn), *args, **kwargs)
 
-    FakeSnowflakeCursor.execute = execute
+    FakeSnowflakeCursor.execute = execute  # type: ignore[method-assign]
 
 
 def report_errors_as_sql() -> None:
@@ -116,7 +116,7 @@ def report_errors_as_sql() -> None:
                 raise ProgrammingError(msg=message, errno=603, sqlstate="XX000") from error
         raise AssertionError("the last attempt returns or raises")
 
-    FakeSnowflakeCursor.execute = execute
+    FakeSnowflakeCursor.execute = execute  # type: ignore[method-assign]
 
 
 def leave_failed_transactions() -> None:
@@ -134,7 +134,7 @@ def leave_failed_transactions() -> None:
             _roll_back_if_aborted(self)
             raise
 
-    FakeSnowflakeCursor.execute = execute
+    FakeSnowflakeCursor.execute = execute  # type: ignore[method-assign]
 
 
 def _roll_back_if_aborted(cursor: FakeSnowflakeCursor) -> None:

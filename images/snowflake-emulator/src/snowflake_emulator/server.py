@@ -65,7 +65,7 @@ async def login_request(request: Request) -> Response:
     idle_since = time.monotonic() - request.app.state.idle_limit
     for token in [t for t, c in fakesnow_server.sessions.items() if session_of(c).used < idle_since]:
         end_session(fakesnow_server.sessions.pop(token))
-    answer = json.loads((await fakesnow_server.login_request(request)).body)
+    answer = json.loads(bytes((await fakesnow_server.login_request(request)).body))
     data, query = answer["data"], request.query_params
     session = session_of(fakesnow_server.sessions[data["token"]])
     session.user = (_json(await request.body())["data"].get("LOGIN_NAME") or session.user).upper()
@@ -87,7 +87,7 @@ async def query_request(request: Request) -> Response:
     response = await fakesnow_server.query_request(request)
     if response.status_code != 500:
         return response
-    message = json.loads(response.body).get("message", "")
+    message = json.loads(bytes(response.body)).get("message", "")
     return JSONResponse(
         {
             "success": False,

@@ -5,9 +5,10 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
-from fakesnow import info_schema, instance, macros
+from fakesnow import info_schema, macros
 from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 
 from snowflake_emulator.statements import NO_OPERATION
@@ -68,11 +69,8 @@ def _open_with_global_on_disk(folder: Path) -> FakeSnow:
         connection.execute(f"ATTACH '{_quoted(folder / f'{GLOBAL_DATABASE_NAME}.db')}' AS {GLOBAL_DATABASE_NAME}")
         return connection
 
-    instance.duckdb.connect = connect_with_global
-    try:
+    with mock.patch.object(duckdb, "connect", connect_with_global):
         return FakeSnow(db_path=folder, nop_regexes=NO_OPERATION)
-    finally:
-        instance.duckdb.connect = connect
 
 
 def _quoted(path: Path) -> str:

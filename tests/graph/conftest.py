@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
+from airflow.serialization.serialized_objects import OperatorSerialization
 
 from tests.graph.shop import shop
 from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
@@ -52,11 +54,16 @@ WriteRelease = Callable[..., Release]
 @pytest.fixture
 def write_release(tmp_path: Path) -> WriteRelease:
     """Write a release into tmp_path/<team>/<project>: `write_release(manifest, project="shop", tests="build", ...)`."""
+    return release_writer(tmp_path)
+
+
+def release_writer(root: Path) -> WriteRelease:
+    """What writes releases under `root`."""
 
     def write(manifest: dict[str, Any] | None = None, project: str = "shop", **settings: Any) -> Release:
         data = canonical_json(shop() if manifest is None else manifest)
         team = Team.model_validate({**TEAM, "projects": {project: {**PROJECT, **settings}}})
-        folder = tmp_path / team.name / project
+        folder = root / team.name / project
         release_id = digest(data + canonical_json(team.model_dump(mode="json")))[:16]
         release = Release(
             team=team.name,
@@ -92,3 +99,24 @@ def release(write_release: WriteRelease) -> Release:
 def with_digest(release: Release, image_digest: str) -> Release:
     """The same release from a registry that gives digests."""
     return replace(release, image_digest=image_digest)
+
+
+def fields(task: BaseOperator) -> dict[str, Any]:
+    """All that Airflow stores of a task and all that its pod is made from."""
+    return {
+        **OperatorSerialization.serialize_operator(task),
+        "class": type(task),
+        "task_id": task.task_id,
+        "label": task.label,
+        "group": task.task_group.group_id if task.task_group else None,
+        "upstream": task.upstream_task_ids,
+        "downstream": task.downstream_task_ids,
+        "plan": getattr(task, "plan", None),
+        "arguments": getattr(task, "arguments", None),
+        "retry_delay": task.retry_delay,
+        "max_retry_delay": task.max_retry_delay,
+        "execution_timeout": task.execution_timeout,
+        "owner": task.owner,
+        "pool": task.pool,
+        "priority": task.priority_weight,
+    }

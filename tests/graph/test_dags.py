@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Asset, BaseOperator
-from airflow.serialization.serialized_objects import DagSerialization, OperatorSerialization
+from airflow.serialization.serialized_objects import DagSerialization
 from cosmos import DbtDag, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, LoadMode, SourceRenderingBehavior, TestBehavior, TestIndirectSelection
 
-from tests.graph.conftest import WriteRelease, with_digest
+from tests.graph.conftest import WriteRelease, fields, with_digest
 from tests.graph.shop import chain, manifest, node, shop
 from wherry.graph import dags, tasks
 from wherry.graph.dags import build_dag, build_task
@@ -22,27 +22,6 @@ BEHAVIOURS = ("build", "after_each", "after_all", "none")
 
 def edges(dag: DAG) -> set[tuple[str, str]]:
     return {(before, task.task_id) for task in dag.tasks for before in task.upstream_task_ids}
-
-
-def fields(task: BaseOperator) -> dict[str, Any]:
-    """All that Airflow stores of a task and all that its pod is made from."""
-    return {
-        **OperatorSerialization.serialize_operator(task),
-        "class": type(task),
-        "task_id": task.task_id,
-        "label": task.label,
-        "group": task.task_group.group_id if task.task_group else None,
-        "upstream": task.upstream_task_ids,
-        "downstream": task.downstream_task_ids,
-        "plan": getattr(task, "plan", None),
-        "arguments": getattr(task, "arguments", None),
-        "retry_delay": task.retry_delay,
-        "max_retry_delay": task.max_retry_delay,
-        "execution_timeout": task.execution_timeout,
-        "owner": task.owner,
-        "pool": task.pool,
-        "priority": task.priority_weight,
-    }
 
 
 @pytest.mark.parametrize("tests", BEHAVIOURS)

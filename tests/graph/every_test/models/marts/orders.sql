@@ -1,0 +1,1 @@
+select * from {{ ref('lines', v=2) }} join {{ ref('countries') }} using (id)

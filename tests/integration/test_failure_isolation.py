@@ -17,7 +17,7 @@ from wherry.release import read_manifest
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 DAG = "growth__growth"
-BROKEN = "stg_events"
+BROKEN = "stg_web__users"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from wherry.errors import WherryError
 
@@ -19,5 +20,6 @@ def run() -> None:
     try:
         app()
     except WherryError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {error}", markup=True)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1)

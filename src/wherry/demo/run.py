@@ -45,7 +45,7 @@ def say_what_next(stack: Stack, console: Console) -> None:
 [bold]Airflow[/]   {stack.settings.url}   login [bold]{USER}[/] / [bold]{stack.settings.password}[/]
 
 Three things to try, in another terminal:
-  1. Break a model: put a typo into dbt/growth/models/staging/stg_page_views.sql, then [bold]task release TEAM=growth[/]
+  1. Break a model: put a typo into dbt/growth/models/staging/stg_web__users.sql, then [bold]task release TEAM=growth[/]
      and trigger growth__growth in the UI: that node is red, what depends on it waits, everything else is green.
      Mend it, release again, clear the red task: it and its downstream run, nothing else.
   2. Clear one task in the UI: it runs in a new pod, with the log of dbt as it prints.

@@ -36,6 +36,7 @@ def test_output_and_hidden_files_stay_out(root: Path) -> None:
         "logs/dbt.log",
         "profiles.yml",
         ".git/config",
+        ".env/dev.env",
         ".vscode/x",
         "__pycache__/x.pyc",
     ):
@@ -53,7 +54,7 @@ def test_output_and_hidden_files_stay_out(root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [".env", "models/.env.prod", "keys/rsa_key.p8", "a.PEM", "id_rsa"])
+@pytest.mark.parametrize("name", [".env", "models/.env.prod", "ci/postgres.env", "keys/rsa_key.p8", "a.PEM", "id_rsa"])
 def test_a_file_that_looks_like_a_secret_is_refused(root: Path, name: str) -> None:
     """By name, wherever it lies; the message says which file."""
     write(root / "dbt/p" / name)

@@ -63,9 +63,10 @@ def _git(*arguments: str, cwd: Path, protocols: str = "") -> str:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
         "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": os.environ.get("GIT_ASKPASS", "true"),
         "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+        "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
         "GIT_OPTIONAL_LOCKS": "0",
     }
     options = [option for setting in _SAFE_CONFIG for option in ("-c", setting)]

@@ -2,8 +2,8 @@
 
 Cosmos builds a `DbtNode` from: resource_type, package_name, original_file_path, depends_on.nodes, tags, config, fqn and
 (sources) freshness; of `config` rendering reads materialized and meta.owner, our policy meta.wherry and
-snowflake_warehouse.
-At 3,000 models that is a seventh of dbt's file, which Airflow would otherwise parse again in every task.
+snowflake_warehouse. That is a sixth of dbt's file (1,000 models with 2,000 tests: 6.7 to 1.1 MB), which Airflow reads
+again in every task's process.
 """
 
 import re

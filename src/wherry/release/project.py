@@ -22,7 +22,7 @@ PACKAGES = "dbt_packages"
 _SKIPPED_AT_TOP = {"target", "logs", "dbt_internal_packages", "venv", "node_modules", "profiles.yml", "profiles.yaml"}
 _KEPT_DOT_FILES = {".dbtignore", ".gitkeep"}
 _SECRET_NAMES = (
-    ".env",
+    "*.env",
     ".env.*",
     "*.pem",
     "*.key",
@@ -106,24 +106,26 @@ def _walk(
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path, source = at / entry.name, Path(entry.path)
         top = len(at.parts) == (2 if package else 0)
-        if _is_left_out(entry.name, top=top, package=package):
+        if _is_left_out(entry, top=top, package=package):
             continue
-        if entry.is_symlink():
+        if _is_secret(entry.name) and not entry.is_dir(follow_symlinks=False):
+            if not package:
+                problems.append(f"{source}: looks like a secret; a release holds none; move it out of the project")
+        elif entry.is_symlink():
             yield from _follow(source, path, repository, problems, package=package)
         elif entry.is_dir():
             inside = package or path.parts[0] == PACKAGES
             yield from _walk(source, path, repository, problems, package=inside and len(path.parts) > 1)
         elif not stat.S_ISREG(entry.stat().st_mode):
             problems.append(f"{source}: found a special file, expected a regular one; take it out")
-        elif _is_secret(entry.name) and not package:
-            problems.append(f"{source}: looks like a secret; a release holds none; move it out of the project")
-        elif not _is_secret(entry.name):
+        else:
             yield path, source
 
 
-def _is_left_out(name: str, *, top: bool, package: bool) -> bool:
+def _is_left_out(entry: os.DirEntry[str], *, top: bool, package: bool) -> bool:
+    name = entry.name
     if name.startswith("."):
-        return name not in _KEPT_DOT_FILES and not _is_secret(name)
+        return entry.is_dir() or (name not in _KEPT_DOT_FILES and not _is_secret(name))
     if package and name == PACKAGES:
         return True  # a package's own packages are installed beside it; below it may lie the project itself
     return name == "__pycache__" or (top and name in _SKIPPED_AT_TOP)

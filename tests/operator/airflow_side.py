@@ -1,4 +1,4 @@
-"""Airflow's side of a task: the Task SDK's own runner, with a supervisor at the other end that keeps what it is told."""
+"""Airflow's side of a task: the Task SDK's own runner, and at its other end a supervisor that keeps what it is told."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -14,13 +14,11 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time import task_runner
 
-import wherry.operator.operators as operators
 from tests.operator.airflow_side import RUN, Supervisor, in_a_dag, run_task
 from tests.pod.examples import FINANCE
 from wherry.localcluster import LocalCluster
-from wherry.operator import DbtBuildPodOperator, PodOperator
-from wherry.operator.kube import PodApi, connect
-from wherry.operator.run import Patience
+from wherry.operator import DbtBuildPodOperator, PodOperator, operators
+from wherry.operator.kube import Patience, PodApi, connect
 from wherry.pod import PodPlan
 from wherry.results.store import ResultKey, ResultStore
 

@@ -21,7 +21,7 @@ def later(world: World, act: Callable[[], Any]) -> threading.Thread:
 
     def wait_and_act() -> None:
         world.running_pod()
-        world.until(lambda: world.trace())
+        world.until(world.trace)
         act()
 
     thread = threading.Thread(target=wait_and_act)
@@ -153,12 +153,13 @@ def test_a_pod_of_other_work_is_ended_first(world: World, change: str) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-@pytest.mark.parametrize("verb", ["create", "watch", "delete", "get"])
+@pytest.mark.parametrize("verb", ["create", "watch", "delete"])
 def test_an_api_that_stumbles_is_asked_again(world: World, verb: str, status: int, dbt_log: Any) -> None:
     """Two errors in a row on any call cost some time, and nothing else."""
     world.image("count:3", "sleep:0.3", "finish:success")
     world.cluster.faults.add("error", status=status, count=2, verb=verb)
     assert [one.state for one in world.until_done()] == ["success"]
+    assert world.cluster.faults.list() == [], "both errors were met"
     assert dbt_log() == LINES[:3]
     assert world.trace() == ["1 began"]
     world.assert_clean()
@@ -179,6 +180,7 @@ def test_a_connection_that_breaks_is_made_anew(world: World, verb: str) -> None:
     world.image("sleep:0.3", "finish:success")
     world.cluster.faults.add("reset", verb=verb, count=2)
     assert [one.state for one in world.until_done()] == ["success"]
+    assert world.cluster.faults.list() == [], "both resets were met"
     assert world.trace() == ["1 began"]
     world.assert_clean()
 
@@ -214,6 +216,7 @@ def test_cut_streams_lose_and_repeat_nothing(world: World, kinds: tuple[str, ...
     for kind in kinds:
         world.cluster.faults.add(kind, count=3, seconds=0.4)
     assert [one.state for one in world.until_done()] == ["success"]
+    assert world.cluster.faults.list() == [], "every cut was met"
     assert dbt_log() == LINES
     world.assert_clean()
 
@@ -271,3 +274,39 @@ def test_a_pod_that_ignores_its_end(world: World) -> None:
     assert [one.state for one in tries] == ["failed"]
     assert tries[0].result["outcome"] == "deadline"
     world.assert_clean()
+
+
+def finalize(world: World, name: str, finalizers: list[str] | None) -> None:
+    """Make a pod stay after its deletion, or let it go."""
+    world.cluster.call(
+        lambda cluster: cluster.patch(
+            "pods",
+            world.plan.namespace,
+            name,
+            {"metadata": {"finalizers": finalizers}},
+            "application/merge-patch+json",
+        )
+    )
+
+
+def test_an_old_pod_that_will_not_go_is_not_joined_by_a_second(world: World) -> None:
+    """The earlier pod hangs in its deletion: this try ends and says so, rather than running the node twice."""
+    world.plan = replace(world.plan, grace=timedelta(seconds=1))
+    world.image("sleep:60")
+    name = die_with_a_running_pod(world)
+    finalize(world, name, ["example.com/hold"])
+    tried = world.run(2, clears=1)
+    assert (tried.state, tried.result["outcome"]) == ("up_for_retry", "never_started")
+    assert name in tried.error
+    assert [pod["metadata"]["name"] for pod in world.pods()] == [name]
+    finalize(world, name, None)
+    world.assert_clean()
+
+
+def test_a_log_that_stumbles_is_asked_for_again(world: World, dbt_log: Any) -> None:
+    """Errors of the log's endpoint cost no line."""
+    world.image("slowly:100", "finish:success")
+    world.cluster.faults.add("error", status=500, count=3, verb="get", resource="pods/log")
+    assert world.run().state == "success"
+    assert world.cluster.faults.list() == [], "all three errors were met"
+    assert dbt_log() == LINES[:100]

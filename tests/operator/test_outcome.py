@@ -133,6 +133,14 @@ def test_a_pod_that_waits(reason: str, cause: Cause | None) -> None:
     assert found is None or 'secret "warehouse" not found' in found.message
 
 
+def test_a_container_beside_ours_is_not_looked_at() -> None:
+    """A service mesh puts its own container into the pod, first in the list; only ours counts."""
+    found = pod(state=ended(0))
+    found["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "state": {"running": {}}})
+    assert finished(found)
+    assert classify(found, Record(Status.SUCCESS)).ok
+
+
 def test_dbts_message_comes_first() -> None:
     """Of many results only the failing ones are told, each with its node's name."""
     results = (

@@ -201,3 +201,22 @@ def test_a_pod_that_never_gets_a_node_says_so(world: World) -> None:
     assert tries[0].result["outcome"] == "never_started"
     assert "ContainerCreating" in tries[0].error
     world.assert_clean()
+
+
+def test_a_full_disk_does_not_fail_the_task(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A result that can't be kept is still in XCom, and the log says what went wrong."""
+    world.image("finish:success")
+    (world.folder / "results").write_text("no folder")
+    tried = world.run()
+    assert (tried.state, tried.result["outcome"]) == ("success", "success")
+    assert "the result could not be kept" in caplog.text
+
+
+def test_a_pod_that_cannot_be_deleted_is_told(world: World, dbt_log: Any) -> None:
+    """The task keeps its success; its log says which pod is left."""
+    world.image("finish:success")
+    world.cluster.faults.add("error", status=500, count=1000, verb="delete")
+    tried = world.run()
+    assert tried.state == "success"
+    assert any(tried.result["pod"] in line and "could not be deleted" in line for line in dbt_log())
+    world.cluster.faults.clear()

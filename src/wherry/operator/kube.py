@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -25,6 +26,15 @@ _LINE_LIMIT: Final = 4 * 2**20  # bytes of one line of a stream: more is cut, so
 
 Pod = dict[str, Any]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to bear with others, in seconds."""
+
+    api: float = 300.0  # an API server that is away or overloaded
+    log: float = 10.0  # the rest of the log of a container that ended
+    margin: float = 60.0  # a pod that is past its deadline or deletion, before its node counts as lost
 
 
 class ApiError(Exception):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from kubernetes.client import V1Pod
 
-from wherry.operator.kube import ApiError, Pod, PodApi, persistently
+from wherry.operator.kube import ApiError, Patience, Pod, PodApi, persistently
 from wherry.operator.outcome import Cause, Outcome, finished, terminated
 from wherry.operator.watch import wait_gone
 from wherry.pod import PREFIX, PodPlan, TaskTry, instance_selector
@@ -22,16 +22,13 @@ class NotLaunchedError(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """Gets the pod of one try.
-
-    `leftover` hears of finished pods of earlier tries before their deletion; `patience` is for the API, in seconds.
-    """
+    """Gets the pod of one try; `leftover` hears of finished pods of earlier tries before their deletion."""
 
     api: PodApi
     plan: PodPlan
     attempt: TaskTry
     leftover: Callable[[TaskTry, Pod], None]
-    patience: float
+    patience: Patience
 
     def __call__(self, wanted: V1Pod) -> tuple[Pod, bool]:
         """Return the pod of this try, and whether it was there before.
@@ -41,7 +38,7 @@ class Launch:
         API server refuses a second one. Raises NotLaunchedError; ApiError when the API is away.
         """
         if self.attempt.try_number > 1:
-            found = persistently(lambda: self.api.find(instance_selector(self.attempt)), self.patience)
+            found = persistently(lambda: self.api.find(instance_selector(self.attempt)), self.patience.api)
             if pod := self._adopt(found, wanted):
                 return pod, True
         startup = self.plan.startup_timeout.total_seconds()
@@ -51,7 +48,7 @@ class Launch:
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     raise NotLaunchedError(of_api_error(error, self.plan)) from None
-            there = persistently(lambda: self.api.read(wanted.metadata.name), self.patience)
+            there = persistently(lambda: self.api.read(wanted.metadata.name), self.patience.api)
             if there and (pod := self._adopt([there], wanted)):
                 return pod, True
 
@@ -68,8 +65,8 @@ class Launch:
         if terminated(pod) and number.isdigit() and int(number) < self.attempt.try_number:
             self.leftover(replace(self.attempt, try_number=int(number)), pod)
         name, seconds = pod["metadata"]["name"], self.plan.grace.total_seconds()
-        persistently(lambda: self.api.delete(name, uid=pod["metadata"]["uid"]), self.patience)
-        if not wait_gone(self.api, pod, seconds + 60):
+        persistently(lambda: self.api.delete(name, uid=pod["metadata"]["uid"]), self.patience.api)
+        if not wait_gone(self.api, pod, seconds + self.patience.margin):
             why = f"pod {name} of an earlier try doesn't end; its node may be lost"
             raise NotLaunchedError(Outcome(Cause.NEVER_STARTED, why))
 
@@ -79,7 +76,8 @@ def adoptable(pod: Pod, wanted: V1Pod) -> bool:
 
     Of an earlier try only a pod that runs or succeeded: a failed one is what this try is for.
     """
-    container, wish = pod["spec"]["containers"][0], wanted.spec.containers[0]
+    wish = wanted.spec.containers[0]
+    container: Pod = next((c for c in pod["spec"]["containers"] if c["name"] == wish.name), {})
     said, wished = pod["metadata"].get("annotations") or {}, wanted.metadata.annotations
     same = (container.get("image"), container.get("args") or []) == (wish.image, list(wish.args))
     same = same and said.get(f"{PREFIX}/clears") == wished[f"{PREFIX}/clears"]

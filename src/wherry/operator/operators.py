@@ -21,10 +21,10 @@ from cosmos.operators.kubernetes import (
 )
 
 from wherry import settings
-from wherry.operator.kube import ApiError, Pod, connect
+from wherry.operator.kube import ApiError, Patience, Pod, connect
 from wherry.operator.outcome import Cause, Outcome, classify
 from wherry.operator.report import explain, result, warnings
-from wherry.operator.run import Ending, Listener, Patience, PodRun, read_record
+from wherry.operator.run import Ending, Listener, PodRun, read_record
 from wherry.pod import PodPlan, TaskTry, more_memory
 from wherry.results.store import ResultKey, ResultStore
 

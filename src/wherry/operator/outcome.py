@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from wherry.pod import CONTAINER
 from wherry.results.codec import NodeResult, Record, Status
 
 Json = Mapping[str, Any]
@@ -225,8 +226,9 @@ def _not_started(pod: Json, events: Iterable[Json]) -> Outcome:
 
 
 def _container_state(pod: Json) -> Json:
-    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
-    return statuses[0].get("state") or {}
+    """Our container's state; a mesh may have put others beside it."""
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return next((status.get("state") or {} for status in statuses if status.get("name") == CONTAINER), {})
 
 
 def _waiting(pod: Json) -> Json:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from wherry.operator.kube import ApiError, Pod, PodApi, persistently
+from wherry.operator.kube import ApiError, Patience, Pod, PodApi, persistently
 from wherry.operator.launch import Launch, NotLaunchedError, of_api_error
 from wherry.operator.logs import LogFollower
 from wherry.operator.outcome import Cause, Outcome, classify, finished, running, stuck, terminated
@@ -33,15 +33,6 @@ class Listener:
     leftover: Callable[[TaskTry, Pod], None]
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to bear with others, in seconds."""
-
-    api: float = 300.0  # an API server that is away or overloaded
-    log: float = 10.0  # the rest of the log of a container that ended
-    margin: float = 60.0  # a pod that is past its deadline or deletion, before its node counts as lost
-
-
 class PodRun:
     """Runs the pod of one try. API calls when all goes well: create, watch, log, delete; a list on later tries."""
 
@@ -63,9 +54,7 @@ class PodRun:
         self._mark("asked")
         self._asked, adopted = time.monotonic(), False
         try:
-            self.pod, adopted = Launch(self._api, self._plan, self.attempt, self._tell.leftover, self._patience.api)(
-                wanted
-            )
+            self.pod, adopted = Launch(self._api, self._plan, self.attempt, self._tell.leftover, self._patience)(wanted)
             self._mark("created")
             outcome = self._wait(self.pod)
         except NotLaunchedError as error:
@@ -137,11 +126,11 @@ class PodRun:
         return min(ends) - now
 
     def _delete(self, outcome: Outcome) -> None:
-        """Ask for the deletion and go on: a finished pod has nothing to wait for, and a lost node would not answer."""
+        """Ask for the deletion and go on: a finished pod has nothing to wait for, and a lost node wouldn't answer."""
         if self.pod is None:
             return
         name, uid = self.pod["metadata"]["name"], self.pod["metadata"]["uid"]
-        grace = 0 if finished(self.pod) or outcome.cause is Cause.LOST else None
+        grace = 0 if outcome.cause is Cause.LOST else None
         try:
             persistently(lambda: self._api.delete(name, grace=grace, uid=uid), min(30.0, self._patience.api))
         except ApiError as error:

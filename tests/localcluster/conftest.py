@@ -95,10 +95,7 @@ class Space:
         """Wait until there is no such pod."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            try:
-                self.get(name)
-            except ApiException as error:
-                assert error.status == 404
+            if not self.api.list_namespaced_pod(self.name, field_selector=f"metadata.name={name}").items:
                 return
             time.sleep(0.02)
         raise AssertionError(f"{name} is still there")

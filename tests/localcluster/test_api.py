@@ -333,6 +333,29 @@ def test_a_watch_of_events(space: Space) -> None:
     assert [event["object"].reason for event in events] == ["Scheduled", "Pulled", "Created", "Started"]
 
 
+def test_a_client_may_make_events(space: Space) -> None:
+    """An event that a client makes is listed with the cluster's own; one about nothing is refused."""
+    about = {"kind": "Pod", "namespace": space.name, "name": "q"}
+    space.api.create_namespaced_event(
+        space.name, {"metadata": {"name": "e"}, "involvedObject": about, "reason": "Seen"}
+    )
+    assert space.reasons("q") == ["Seen"]
+    code, _ = raw(space.cluster, "POST", f"/api/v1/namespaces/{space.name}/events", b'{"metadata": {"name": "f"}}')
+    assert code == 400
+
+
+def test_an_event_that_repeats_is_counted(space: Space) -> None:
+    """The same failure again is one event with a count."""
+    space.create(pod("p", image="absent:1"))
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        events = space.api.list_namespaced_event(space.name, field_selector="reason=BackOff").items
+        if events and events[0].count > 1:
+            break
+        time.sleep(0.1)
+    assert [event.count > 1 for event in events] == [True]
+
+
 def test_follow_shows_lines_as_they_come(space: Space) -> None:
     """A followed log delivers each line within 100 ms, and the unfinished last one."""
     space.create(pod("p", "for i in 1 2 3; do date +%s.%N; sleep 0.2; done; printf end"))

@@ -1,7 +1,5 @@
 """Airflow's own KubernetesPodOperator, unmodified, runs pods here."""
 
-import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,17 +7,14 @@ import pytest
 
 from .conftest import IMAGE, Space
 
-context_of = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1, "try_number": 1}
-
 
 @pytest.fixture
-def operate(space: Space, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def operate(space: Space, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the operator's whole execute() outside of a DAG run."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-    from airflow.sdk import Connection
 
     monkeypatch.setenv("KUBECONFIG", str(space.cluster.kubeconfig))
-    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", Connection(conn_type="kubernetes").get_uri())
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", "kubernetes://")
 
     class TaskInstance:
         """What the operator reads of a task instance."""
@@ -45,20 +40,22 @@ def operate(space: Space, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             **options,
         )
         ti = TaskInstance()
-        return operator.execute({"ti": ti, "task_instance": ti, "run_id": "r", "dag_run": None})
+        return operator.execute({"ti": ti, "task_instance": ti, "run_id": "r", "dag_run": None, "dag": None})
 
-    yield run
+    return run
 
 
 def test_success_streams_the_log_and_deletes_the_pod(
-    space: Space, operate: Any, caplog: pytest.LogCaptureFixture
+    space: Space, operate: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A green pod: its lines are in the task's log, and no pod is left."""
-    caplog.set_level(logging.INFO)
     operate("echo from the pod; sleep 0.3; echo again", env_vars={"A": "b"})
-    assert "from the pod" in caplog.text
-    assert "again" in caplog.text
-    space.gone(next(iter([item.metadata.name for item in space.api.list_namespaced_pod(space.name).items]), "none"))
+    said = capsys.readouterr().out
+    assert "[base] from the pod" in said
+    assert "[base] again" in said
+    for item in space.api.list_namespaced_pod(space.name).items:
+        assert item.metadata.deletion_timestamp
+        space.gone(item.metadata.name)
 
 
 def test_failure_raises(space: Space, operate: Any) -> None:

@@ -12,7 +12,7 @@ from wherry.localcluster.logs import PodLog
 from wherry.localcluster.patch import patched
 from wherry.localcluster.pods import Pods, is_terminal
 from wherry.localcluster.quota import check, quota_status
-from wherry.localcluster.spec import admit_pod, metadata_causes
+from wherry.localcluster.spec import admit_pod, metadata_causes, named
 from wherry.localcluster.store import Store, check_preconditions
 
 _METADATA = ("labels", "annotations", "finalizers")
@@ -36,7 +36,7 @@ class Cluster:
         if resource == "pods":
             return self._create_pod(namespace, item)
         if resource == "events":
-            raise ApiError(405, "events are made by the cluster here")
+            return self.pods.events.take(named(item, "Event", namespace))
         created = self.store[resource].create(objects.admit(item, resource, namespace))
         if resource == "namespaces":
             account = {"metadata": {"name": "default", "namespace": created["metadata"]["name"]}}

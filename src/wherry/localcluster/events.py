@@ -1,10 +1,11 @@
 """Events: what the scheduler and the kubelet would have said about a pod."""
 
+import itertools
 import time
 from collections import deque
 from datetime import UTC, datetime
 
-from wherry.localcluster.errors import Json
+from wherry.localcluster.errors import ApiError, Json
 from wherry.localcluster.status import NODE
 from wherry.localcluster.store import Collection, timestamp
 
@@ -51,14 +52,21 @@ class Events:
         )
         self._remember(meta["namespace"], name)
 
+    def take(self, item: Json) -> Json:
+        """Keep an event that a client made; ApiError 400 when it is about nothing."""
+        if not isinstance(item.get("involvedObject"), dict):
+            raise ApiError(400, "Event in version v1 cannot be handled: involvedObject: an object is expected")
+        created = self._events.create(
+            {"type": "Normal", "reason": "", **item, "count": 1, "lastTimestamp": timestamp()}
+        )
+        self._remember(item["metadata"]["namespace"], item["metadata"]["name"])
+        return created
+
     def _count_again(self, about: Json, reason: str, message: str) -> bool:
-        for key in list(self._recorded)[-50:]:
+        said = (about["uid"], reason, message)
+        for key in itertools.islice(reversed(self._recorded), 50):
             known = self._events.find(*key)
-            if known and (known["involvedObject"]["uid"], known["reason"], known["message"]) == (
-                about["uid"],
-                reason,
-                message,
-            ):
+            if known and (known["involvedObject"].get("uid"), known["reason"], known.get("message")) == said:
                 self._events.update(known, lambda item: item.update(count=item["count"] + 1, lastTimestamp=timestamp()))
                 return True
         return False

@@ -25,6 +25,7 @@ _log_to = logging.getLogger(__name__)
 T = TypeVar("T")
 MESSAGE_LIMIT = 4096
 _RETRY = (0.5, 1, 2, 5, 10)  # seconds between tries to find an image or a Secret that is missing
+_SWEEP_EVERY = 0.3  # seconds
 _LOST_FOR = 1.0  # seconds between a node's loss, the deletion of its pods, and their removal
 
 
@@ -161,8 +162,8 @@ class PodRun:
 
     def _fail_to_start(self, message: str) -> None:
         now, name = datetime.now(UTC), self._container["name"]
-        self.pods.events.record(self.pod, "Failed", f"Error: failed to start container {name}: {message}", "Warning")
         self._set(status.start_failed(self.pod, message, Exit(128, None, now, now)))
+        self.pods.events.record(self.pod, "Failed", f"Error: failed to start container {name}: {message}", "Warning")
 
     def _arm(self, kind: str, after: float) -> None:
         endings = {
@@ -226,6 +227,7 @@ class Pods:
         self.folder = folder
         self.logs: dict[str, PodLog] = {}
         self.runs: dict[str, PodRun] = {}
+        self._ended: set[bytes] = set()
         self._tasks: set[asyncio.Future[object]] = set()
 
     def start(self, pod: Json, faults: tuple[PodFault, ...]) -> None:
@@ -266,7 +268,15 @@ class Pods:
             self.release(current)
         else:
             self._clear(uid)
-        self.later(asyncio.to_thread(keeper.kill_all, {uid.encode()}))
+        self._ended.add(uid.encode())
+        if len(self._ended) == 1:
+            self.later(self._sweep())
+
+    async def _sweep(self) -> None:
+        """Kill what left its session before its pod ended; one look at /proc for all pods that ended meanwhile."""
+        await asyncio.sleep(_SWEEP_EVERY)
+        ended, self._ended = self._ended, set()
+        await asyncio.to_thread(keeper.kill_all, ended)
 
     def hit(self, fault: Fault) -> int:
         """Let a fault befall the pods that it concerns and that run, at most `count`; how many there were."""

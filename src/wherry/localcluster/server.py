@@ -30,6 +30,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.access_log = False  # else it comes back with any logging set-up of this process
         inner = self.app
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -85,6 +86,7 @@ class Server:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             ssl_certfile=pem,

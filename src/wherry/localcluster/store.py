@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import copy
 import itertools
 import uuid
 from collections import deque
@@ -87,12 +86,15 @@ class Collection:
         return self._keep_version("ADDED", {"apiVersion": "v1", "kind": self.kind, **item, "metadata": meta}, None)
 
     def update(self, current: Json, change: Callable[[Json], None]) -> Json:
-        """Keep a new version: a copy of `current` on which `change` was called; ApiError 404 if that object is gone."""
+        """Keep a new version: a copy of `current` on which `change` was called; ApiError 404 if that object is gone.
+
+        `change` may set keys of the object and of its parts (metadata, spec, status), and nothing deeper.
+        """
         meta = current["metadata"]
         stored = self.get(meta.get("namespace", ""), meta["name"])
         if stored["metadata"]["uid"] != meta["uid"]:
             raise not_found(self.resource, meta["name"])
-        item = copy.deepcopy(stored)
+        item = _copied(stored)
         change(item)
         return self._keep_version("MODIFIED", item, stored)
 
@@ -103,7 +105,7 @@ class Collection:
         if stored is None or stored["metadata"]["uid"] != current["metadata"]["uid"]:
             return None
         del self._objects[key]
-        return self._publish("DELETED", copy.deepcopy(stored), stored)
+        return self._publish("DELETED", _copied(stored), stored)
 
     def since(self, revision: int) -> Sequence[Change]:
         """What changed after a revision, oldest first; ApiError 410 when that is no longer known."""
@@ -124,6 +126,10 @@ class Collection:
             self._forgotten = self._history.popleft().revision
         self.signal.fire()
         return item
+
+
+def _copied(item: Json) -> Json:
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in item.items()}
 
 
 class Store:

@@ -33,7 +33,7 @@ def test_a_row_joins_the_task_with_its_pods_result(tmp_path: Path):
     """Rows affected and message come from the result record of the same try."""
     file = tmp_path / "finance__finance/manual__1/orders_model_build/2.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"message": "ok", "record": {"results": [{"rows": 40}, {"rows": None}, {"rows": 2}]}}))
+    file.write_text(json.dumps({"why": "ok", "results": [{"rows": 40}, {"rows": None}, {"rows": 2}]}))
     assert node_rows("finance", [INSTANCE], tmp_path) == [
         NodeRow("finance", "orders_model_build", "success", 2.345, 42, 2, "ok")
     ]

@@ -127,4 +127,4 @@ def _say_ended(console: Console, rows: list[NodeRow], said: set[tuple[str, str]]
     for row in rows:
         if row.ended and (row.team, row.node) not in said:
             said.add((row.team, row.node))
-            console.print(f"{row.team:10} {row.node:45} {row.state:16} {row.seconds or 0:6.1f} s")
+            console.print(f"{row.state:16} {row.seconds or 0:6.1f} s  {row.team}  {row.node}", soft_wrap=True)

@@ -46,7 +46,7 @@ def node_rows(team: str, instances: Iterable[Mapping[str, Any]], results: Path) 
 
 
 def _node_row(team: str, instance: Mapping[str, Any], result: Mapping[str, Any]) -> NodeRow:
-    counts = [node["rows"] for node in (result.get("record") or {}).get("results", ()) if node["rows"] is not None]
+    counts = [node["rows"] for node in result.get("results", ()) if node["rows"] is not None]
     return NodeRow(
         team=team,
         node=instance["task_id"],
@@ -54,7 +54,7 @@ def _node_row(team: str, instance: Mapping[str, Any], result: Mapping[str, Any])
         seconds=_seconds(instance),
         rows=sum(counts) if counts else None,
         tries=instance["try_number"],
-        message=str(result.get("message") or ""),
+        message=str(result.get("why") or ""),
     )
 
 

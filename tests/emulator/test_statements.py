@@ -92,6 +92,13 @@ def test_query_tag(sql: Session) -> None:
     assert sql("show parameters like 'query_tag' in session")[0][1] == ""
 
 
+def test_query_tag_of_the_login(client: Client, emulator: Emulator) -> None:
+    """The tag in dbt's profile comes with the login."""
+    session = client.connect(emulator, session_parameters={"QUERY_TAG": '{"team": "finance"}'})
+    assert session("show parameters like 'query_tag' in session")[0][1] == '{"team": "finance"}'
+    session.close()
+
+
 def test_context_functions(client: Client, emulator: Emulator) -> None:
     """Role, user and warehouse are those of the login, until USE."""
     session = client.connect(emulator, user="ana", role="transformer", warehouse="transform_wh")

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import fakesnow.server as fakesnow_server  # `from fakesnow import server` is a function
@@ -68,7 +69,9 @@ async def login_request(request: Request) -> Response:
     answer = json.loads(bytes((await fakesnow_server.login_request(request)).body))
     data, query = answer["data"], request.query_params
     session = session_of(fakesnow_server.sessions[data["token"]])
-    session.user = (_json(await request.body())["data"].get("LOGIN_NAME") or session.user).upper()
+    asked = _json(await request.body())["data"]
+    session.user = (asked.get("LOGIN_NAME") or session.user).upper()
+    session.query_tag = asked["SESSION_PARAMETERS"].get("QUERY_TAG", "")
     session.role = query.get("roleName", session.role).upper()
     session.warehouse = query.get("warehouse", session.warehouse).upper()
     data |= {
@@ -132,6 +135,6 @@ def _connection(request: Request) -> FakeSnowflakeConnection | None:
     return None
 
 
-def _json(body: bytes) -> dict[str, dict[str, str]]:
-    decoded: dict[str, dict[str, str]] = json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
+def _json(body: bytes) -> dict[str, Any]:
+    decoded: dict[str, Any] = json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
     return decoded

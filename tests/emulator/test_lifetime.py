@@ -30,7 +30,7 @@ def test_committed_data_outlives_the_process(client: Client, own: Emulator, how:
     session("begin")
     session("insert into kept values (2, 'not committed')")
 
-    assert own.stop(how) < 4  # 0.3 s on an idle machine
+    assert own.stop(how) < 4
     own.start()
 
     again = client.connect(own)

@@ -22,10 +22,13 @@ from dbt.cli.main import dbtRunner
 from dbt.constants import DEFAULT_ENV_PLACEHOLDER
 from dbt.contracts.graph.manifest import Manifest
 
-from wherry_runner import cut, slices
+from wherry_runner import cut, diet, slices
 
 _ENV_VAR: Final = re.compile(r"""env_var\(\s*['"](?P<name>\w+)['"]""")
-_NUMBER: Final = re.compile(r"^\s*[\"']?(?:port|threads|\w*timeout\w*|retries|keepalives\w*)[\"']?\s*:|as_number|\bint\b")
+_REQUIRED: Final = re.compile(_ENV_VAR.pattern + r"\s*\)")
+_NUMBER: Final = re.compile(
+    r"^\s*[\"']?(?:port|threads|\w*timeout\w*|retries|keepalives\w*)[\"']?\s*:|as_number|\bint\b"
+)
 _QUIET: Final = (
     *("--no-partial-parse", "--no-write-json", "--no-version-check", "--no-send-anonymous-usage-stats"),
     *("--no-use-colors", "--log-level-file", "none"),
@@ -70,6 +73,7 @@ def build(project: Path, profiles: Path, target: str, out: Path, selectors: Sequ
         project=manifest.metadata.project_name or "",
         target=target,
         env={name: slices.env_hash(os.environ.get(name)) for name in _names(project / "dbt_project.yml")},
+        needs=sorted({match["name"] for match in _REQUIRED.finditer((profiles / "profiles.yml").read_text())}),
     )
     out.mkdir(parents=True, exist_ok=True)
     manifest.writable_manifest().write(str(out / "manifest.json"))
@@ -89,9 +93,11 @@ def write_slices(manifest: Manifest, index: slices.Index, folder: Path, placehol
     macros = sorted(manifest.macros.values(), key=lambda macro: macro.unique_id)
     shared = {
         "macros": [
-            (m.unique_id, m.name, m.package_name, m.original_file_path, m.macro_sql, m.supported_languages) for m in macros
+            (m.unique_id, m.name, m.package_name, m.original_file_path, m.macro_sql, m.supported_languages)
+            for m in macros
         ],
         "groups": {uid: {**group.to_dict(), "description": ""} for uid, group in sorted(manifest.groups.items())},
+        "schemas": diet.schemas(),
     }
     (folder / slices.SHARED).write_bytes(slices.pack(shared))
     (folder / slices.GRAPH).write_bytes(slices.pack(cut.flat_graph(manifest)))
@@ -103,9 +109,7 @@ def write_slices(manifest: Manifest, index: slices.Index, folder: Path, placehol
     (folder / slices.INDEX).write_text(json.dumps(asdict(index), sort_keys=True) + "\n")
 
 
-def _slice(
-    manifest: Manifest, uid: str, tests: dict[str, list[str]], why: str, placeholders: Sequence[str]
-) -> bytes:
+def _slice(manifest: Manifest, uid: str, tests: dict[str, list[str]], why: str, placeholders: Sequence[str]) -> bytes:
     try:
         part = cut.cut(manifest, uid, tests)
     except cut.CannotCutError as error:

@@ -32,7 +32,9 @@ _POSTGRES: Final = re.compile(
     r"|could not serialize access|deadlock detected|EOF detected",
     re.IGNORECASE,
 )
-_SQLSTATE: Final = re.compile(r"\((?:08\w{3}|57P0[123]|53300|40001|40P01)\)|\bSQLSTATE[ :=]+(?:08\w{3}|57P0[123]|53300|40001|40P01)")
+_SQLSTATE: Final = re.compile(
+    r"\((?:08\w{3}|57P0[123]|53300|40001|40P01)\)|\bSQLSTATE[ :=]+(?:08\w{3}|57P0[123]|53300|40001|40P01)"
+)
 _HTTP: Final = re.compile(
     r"\b(?:429 Too Many Requests|50[234] (?:Bad Gateway|Service Unavailable|Gateway Time-?out))\b"
     r"|(?:HTTP|status)[ a-z:]{0,12}\b(?:429|502|503|504)\b|Max retries exceeded|Remote end closed connection",

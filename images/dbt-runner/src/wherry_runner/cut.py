@@ -81,7 +81,11 @@ def leaf(node: GraphMemberNode) -> dict[str, Any]:
     data["config"] = {key: value for key, value in data.get("config", {}).items() if key not in {"meta", "docs"}}
     if isinstance(node, SourceDefinition):
         return {**data, "source_description": "", "source_meta": {}}
-    return {**data, "depends_on": {"macros": [], "nodes": []}, **({} if isinstance(node, SeedNode) else {"raw_code": ""})}
+    return {
+        **data,
+        "depends_on": {"macros": [], "nodes": []},
+        **({} if isinstance(node, SeedNode) else {"raw_code": ""}),
+    }
 
 
 def inlined(node: GraphMemberNode) -> dict[str, Any]:
@@ -107,7 +111,9 @@ def flat_graph(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 def env_names(manifest: Manifest, members: Iterable[GraphMemberNode]) -> set[str]:
     """Return the environment variables that parsing the members' files asked for."""
-    files = {getattr(node, "file_id", None) for node in members} | {getattr(node, "patch_path", None) for node in members}
+    files = {getattr(node, "file_id", None) for node in members} | {
+        getattr(node, "patch_path", None) for node in members
+    }
     found: set[str] = set()
     for file_id in files - {None}:
         source = manifest.files.get(file_id)
@@ -170,5 +176,3 @@ def _texts(value: Any) -> Iterable[str]:
     elif isinstance(value, Iterable):
         for item in value:
             yield from _texts(item)
-
-

@@ -158,5 +158,3 @@ def _unique_id(result: Any) -> str:
 def _rows(response: dict[str, Any]) -> int | None:
     rows = response.get("rows_affected")
     return int(rows) if isinstance(rows, int | float) and math.isfinite(rows) and rows >= 0 else None
-
-

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from wherry.results.codec import EXIT_CODES, Record, Status
-from wherry_runner import slices
+from wherry_runner import diet, slices
 from wherry_runner.classify import classify, classify_error
 from wherry_runner.mask import MaskedStream, Masker
 from wherry_runner.report import Stopwatch, cpu_seconds, peak_memory_mb, write_record
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
     from wherry_runner.invoke import Listener, Run
 
-_LOOKUP_FAILED: Final = re.compile(r"which was not found|not found in manifest|Found dependency not in graph|Graph dependency")
+_LOOKUP_FAILED: Final = re.compile(
+    r"which was not found|not found in manifest|Found dependency not in graph|Graph dependency"
+)
 
 
 @dataclass
@@ -95,6 +97,8 @@ def _work(args: Sequence[str], env: Mapping[str, str], progress: Progress) -> Re
     try:
         request = read_request(args, env)
         index = slices.read_index(request.slices)
+        if missing := [name for name in index.needs if name not in env]:
+            raise UsageError(f"{', '.join(missing)}: not set, expected from the team's Secret (profiles.yml reads it)")
         done = _run_dbt(request, index, env, progress)
         status, message = _judge(request, done)
         return progress.record(status, message, done)
@@ -128,12 +132,11 @@ def _load(request: Request, index: slices.Index, env: Mapping[str, str], progres
         if why := why_not_slice(request):
             raise slices.NoSliceError(why)
         found = slices.read_slice(request.slices, request.node, index, env)
-        import dbt.cli.main
-
-        progress.clock.stop("import")
+        _import_dbt(progress.clock)
         manifest = slices.load(request.slices, found, index, graph_was_read)
         progress.loaded = "slice"
     except slices.NoSliceError as reason:
+        _import_dbt(progress.clock)
         progress.loaded, progress.why = "project", str(reason)
         manifest = None
     finally:
@@ -142,6 +145,14 @@ def _load(request: Request, index: slices.Index, env: Mapping[str, str], progres
     progress.clock.stop("load")
     print(f"wherry-runner: dbt {request.verb} {request.node} from its {progress.loaded} {progress.why}".rstrip())
     return manifest
+
+
+def _import_dbt(clock: Stopwatch) -> None:
+    diet.before_import()
+    import dbt.cli.main  # noqa: F401
+
+    diet.after_import()
+    clock.stop("import")
 
 
 def _invoke(request: Request, target: str, manifest: Manifest | None, progress: Progress) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 import time
@@ -54,8 +55,11 @@ def write_record(record: Record, mask: Masker, env: Mapping[str, str]) -> None:
 
 
 def peak_memory_mb() -> int:
-    """Return the most memory that the process held at once."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """Return the most memory that the process held at once; not ru_maxrss, which begins with that of the parent."""
+    status = Path("/proc/self/status")
+    text = status.read_text() if status.exists() else ""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
+    return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) // 1024
 
 
 def cpu_seconds() -> float:

@@ -1,16 +1,16 @@
 """The files of a release's slices, and how one is loaded: no project is parsed, no whole manifest unpacked.
 
-    slices/index.json            what they were built with; small, whatever the project's size
-    slices/shared.msgpack        macros and groups
-    slices/graph.msgpack         what macros see as `graph`; read only when one looks
-    slices/nodes/<hash>.msgpack  one node's slice, or why it has none
+slices/index.json            what they were built with; small, whatever the project's size
+slices/shared.msgpack        macros, groups, and JSON schemas of dbt's own contracts
+slices/graph.msgpack         what macros see as `graph`; read only when one looks
+slices/nodes/<hash>.msgpack  one node's slice, or why it has none
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.metadata import version
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
+
+from wherry_runner import diet
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -39,7 +41,11 @@ class BadReleaseError(Exception):
 
 @dataclass(frozen=True)
 class Index:
-    """What the slices were built with. `env` maps names to hashes of the values that shaped the whole project."""
+    """What the slices were built with.
+
+    `env` maps names to hashes of the values that shaped the whole project; `needs` are those that profiles.yml reads
+    and that have no default.
+    """
 
     dbt: str
     adapter: str
@@ -47,6 +53,7 @@ class Index:
     project: str
     target: str
     env: Mapping[str, str]
+    needs: Sequence[str]
     format: int = FORMAT
 
 
@@ -78,7 +85,9 @@ def read_index(slices: Path) -> Index:
     except (OSError, ValueError, TypeError) as error:
         raise BadReleaseError(f"{slices / INDEX}: {error}") from None
     if index.format != FORMAT:
-        raise BadReleaseError(f"{slices / INDEX}: found format {index.format}, expected {FORMAT}: build the release again")
+        raise BadReleaseError(
+            f"{slices / INDEX}: found format {index.format}, expected {FORMAT}: build the release again"
+        )
     return index
 
 
@@ -107,6 +116,7 @@ def load(slices: Path, found: Mapping[str, Any], index: Index, on_graph: Callabl
     from dbt.contracts.graph.manifest import Manifest, ManifestMetadata
 
     shared = unpack((slices / SHARED).read_bytes())
+    diet.use_schemas(shared["schemas"])
     members: dict[str, dict[str, Any]] = {"nodes": {}, "sources": {}, "functions": {}, "unit_tests": {}}
     for kind, class_name, data in found["members"]:
         members[kind][data["unique_id"]] = getattr(classes, class_name).from_dict(data)

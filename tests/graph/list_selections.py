@@ -1,6 +1,7 @@
 """Run by the runner's Python: parse a project with dbt, then say what dbt selects for each command that it is given.
 
-Writes the manifest's path on a line, reads one line of JSON `{task: dbt's arguments}`, writes `{task: [unique_id]}`.
+Writes the manifest's path on a line, reads one line of JSON `[command]`, writes `{command: [unique_id]}`. A command is
+dbt's arguments in JSON.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ TYPES = {
 def invoke(runner: dbtRunner, arguments: list[str]) -> Any:
     """dbt's own result, without its output."""
     with contextlib.redirect_stdout(io.StringIO()):
-        answer = runner.invoke(["--quiet", *arguments, *sys.argv[1:]])
+        answer = runner.invoke(["--quiet", "--log-level-file=none", *arguments, *sys.argv[1:]])
     if not answer.success:
         raise SystemExit(f"{arguments}: {answer.exception}")
     return answer.result
@@ -43,4 +44,4 @@ manifest = invoke(dbtRunner(), ["parse"])
 print(f"{sys.argv[-1]}/manifest.json", flush=True)
 with_manifest = dbtRunner(manifest=manifest)
 commands = json.loads(sys.stdin.readline())
-print(json.dumps({task: listed(with_manifest, arguments) for task, arguments in commands.items()}))
+print(json.dumps({command: listed(with_manifest, json.loads(command)) for command in commands}))

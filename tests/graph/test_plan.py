@@ -74,7 +74,9 @@ def test_after_all_tests_the_whole_project_after_its_last_nodes() -> None:
 
 def test_none_has_no_tests() -> None:
     """With `none` there is no test task at all."""
-    assert not [spec for spec in plan(tests="none").tasks.values() if spec.verb == "test"]
+    of = plan(tests="none")
+    assert not [spec for spec in of.tasks.values() if spec.verb == "test"]
+    assert of.home_of_test("test.shop.unique_orders_id.aaec7f58f2") is None
 
 
 def test_only_sources_with_freshness_become_tasks_and_only_where_the_team_wants_them() -> None:

@@ -52,18 +52,18 @@ def selections(dbt: subprocess.Popen[str], manifest: dict[str, Any], tmp_path_fa
     write = release_writer(tmp_path_factory.mktemp("releases"))
     found = {tests: build_dag(write(manifest, project=tests, tests=tests)) for tests in BEHAVIOURS}
     commands = {
-        f"{tests}/{task.task_id}": task.arguments
+        (tests, task.task_id): json.dumps(task.arguments)
         for tests, dag in found.items()
         for task in dag.tasks
         if hasattr(task, "arguments")
     }
     assert dbt.stdin
     assert dbt.stdout
-    dbt.stdin.write(json.dumps(commands) + "\n")
+    dbt.stdin.write(json.dumps(sorted(set(commands.values()))) + "\n")
     dbt.stdin.flush()
     selected = json.loads(dbt.stdout.readline())
     return {
-        tests: (dag, {task: selected.get(f"{tests}/{task}", []) for task in dag.task_dict})
+        tests: (dag, {task: selected.get(commands.get((tests, task), ""), []) for task in dag.task_dict})
         for tests, dag in found.items()
     }
 
@@ -137,7 +137,7 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "--target-path",
         str(target),
     ]
-    subprocess.run([str(python), str(HERE / "list_selections.py"), *where], input="{}", check=True, text=True)
+    subprocess.run([str(python), str(HERE / "list_selections.py"), *where], input="[]", check=True, text=True)
     return slim(json.loads((target / "manifest.json").read_text()), {})
 
 

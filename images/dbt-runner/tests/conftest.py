@@ -18,9 +18,9 @@ from unittest import mock
 
 import psycopg2
 import pytest
+from wherry_runner import build, main
 
 from wherry.results.codec import Record, decode
-from wherry_runner import build, main
 
 HERE = Path(__file__).parent
 SECRET = "correct horse\nbattery staple of a long second line\nend"
@@ -94,13 +94,12 @@ def sql(postgres: dict[str, str]) -> Callable[..., list[tuple[Any, ...]]]:
     return ask
 
 
-def make_release(project: Path, folder: Path, env: dict[str, str]) -> Release:
+def make_release(project: Path, folder: Path, env: dict[str, str], profile: str = "shop") -> Release:
     """Build a release of a project as `wherry release` would."""
     shutil.copytree(project, folder / "project", dirs_exist_ok=True)
     if (project / "vendor").exists():  # what `dbt deps` would have installed
         shutil.copytree(project / "vendor", folder / "project" / "dbt_packages", dirs_exist_ok=True)
-    (folder / "profiles").mkdir(exist_ok=True)
-    shutil.copy(HERE / "projects" / "profiles.yml", folder / "profiles")
+    shutil.copytree(HERE / "projects" / "profiles" / profile, folder / "profiles")
     built = build.build(folder / "project", folder / "profiles", "prod", folder, ["tag:none", "orders+"])
     return Release(folder, env, built)
 

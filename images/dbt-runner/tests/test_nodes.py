@@ -106,7 +106,7 @@ def test_freshness(pod: Pod, table: str, word: str, code: int, status: str) -> N
 
 
 def test_a_macro_that_reads_the_graph_sees_all_of_it(pod: Pod, sql: Sql) -> None:
-    """`graph` is the whole project's though only a slice was loaded, macros are found by computed names, and it is said."""
+    """`graph` is the whole project's though only a slice was loaded; macros are found by computed names."""
     done = pod("model.shop.graph_reader", "run")
     assert (done.code, done.record.loaded, done.record.loaded_why) == (0, "slice", "a macro read the whole graph")
     assert sql("select models, answer from shop.graph_reader") == [(15, 42)]
@@ -157,7 +157,6 @@ def test_every_node_is_selected_by_its_slice_as_by_the_project(shop: Release) ->
     import json
 
     from dbt.cli.main import dbtRunner
-
     from wherry_runner import slices
 
     manifest = json.loads((shop.folder / "manifest.json").read_text())

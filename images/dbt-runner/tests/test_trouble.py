@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from conftest import HERE, SECRET, Done, Release, make_release, run_node
+from wherry_runner import build, slices
 
 from wherry.results.codec import LIMIT, Status
-from wherry_runner import build, slices
 
 Pod = Callable[..., Done]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -36,7 +36,8 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
 def sleeping(sql: Sql) -> list[tuple[Any, ...]]:
     """Return the queries of other sessions that sleep."""
     return sql(
-        "select query from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()"
+        "select query, pid from pg_stat_activity"
+        " where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()"
     )
 
 
@@ -81,9 +82,8 @@ def test_a_second_signal_gives_up_at_once(shop: Release, sql: Sql) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert shop.record().status is Status.CANCELLED
-    sql(
-        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()"
-    )
+    for _, pid in sleeping(sql):
+        sql(f"select pg_terminate_backend({pid})")
 
 
 def test_every_query_carries_the_tag(shop: Release, sql: Sql) -> None:
@@ -172,7 +172,7 @@ def test_unreadable_slices_are_a_broken_release(shop: Release, tmp_path: Path, d
 
 
 @pytest.mark.parametrize(
-    ("node", "verb", "args", "more", "why"),
+    ("node", "verb", "args", "more", "why"),  # the pod's arguments and environment beyond the usual
     [
         ("model.shop.orders", "run", ("--vars", "{smallest_order: 0}"), {}, "--vars"),
         ("model.shop.contracted", "run", (), {"select": "contracted+"}, "contracted+"),
@@ -183,7 +183,7 @@ def test_unreadable_slices_are_a_broken_release(shop: Release, tmp_path: Path, d
     ],
 )
 def test_the_project_is_parsed_where_a_slice_cannot_serve(
-    pod: Pod, node: str, verb: str, args: tuple[str, ...], more: dict[str, str], why: str
+    pod: Pod, node: str, verb: str, args: tuple[str, ...], more: dict[str, str], *, why: str
 ) -> None:
     """And the record says so, with the reason."""
     done = pod(node, verb, *args, **more)
@@ -292,8 +292,7 @@ def test_a_broken_project_is_refused_in_dbts_words(tmp_path: Path, capsys: pytes
         "name: shop\nprofile: shop\nversion: '1.0'\nconfig-version: 2\n"
     )
     (tmp_path / "project" / "models" / "lost.sql").write_text("select * from {{ ref('nothing') }}")
-    (tmp_path / "profiles").mkdir()
-    shutil.copy(HERE / "projects" / "profiles.yml", tmp_path / "profiles")
+    shutil.copytree(HERE / "projects" / "profiles" / "shop", tmp_path / "profiles")
     assert build.main(build_arguments(tmp_path)) == 1
     line = json.loads(capsys.readouterr().out)
     assert not line["ok"]

@@ -260,7 +260,7 @@ def _number(value: Any) -> float:
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _INT_MAX:
         raise TypeError(f"expected a whole number, found {type(value).__name__}")
-    return value
+    return int(value)
 
 
 def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:

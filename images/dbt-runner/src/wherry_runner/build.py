@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build(project: Path, profiles: Path, target: str, out: Path, selectors: Sequence[str]) -> dict[str, Any]:
     """Parse the project and write OUT/manifest.json and OUT/slices; return the line to print. Raises BuildError."""
     with tempfile.TemporaryDirectory(prefix="wherry-build-") as scratch, _placeholders(profiles) as placeholders:
-        folders = ("--project-dir", str(project), "--profiles-dir", str(profiles), "--target", target)
-        folders = (*folders, "--target-path", scratch, "--log-path", scratch)
+        places = ("--project-dir", str(project), "--profiles-dir", str(profiles), "--target", target)
+        folders = (*places, "--target-path", scratch, "--log-path", scratch)
         manifest = _dbt(None, "parse", *folders)
         selected = {selector: _resolve(manifest, selector, folders) for selector in selectors}
     adapter = manifest.metadata.adapter_type or ""

@@ -27,9 +27,9 @@ _POSTGRES: Final = re.compile(
     r"connection refused|connection reset by peer|connection timed out|timeout expired|could not connect to server"
     r"|server closed the connection unexpectedly|connection (?:already closed|has been closed unexpectedly)"
     r"|could not receive data from server|could not send data to server|no route to host|network is unreachable"
-    r"|temporary failure in name resolution|terminating connection due to|the database system is (?:starting up|shutting"
-    r" down|in recovery mode|not yet accepting connections)|too many (?:clients|connections)|remaining connection slots"
-    r"|could not serialize access|deadlock detected|EOF detected",
+    r"|temporary failure in name resolution|terminating connection due to|the database system is (?:starting up"
+    r"|shutting down|in recovery mode|not yet accepting connections)|too many (?:clients|connections)"
+    r"|remaining connection slots|could not serialize access|deadlock detected|EOF detected",
     re.IGNORECASE,
 )
 _SQLSTATE: Final = re.compile(

@@ -7,7 +7,7 @@ calls is known only when it runs (dispatch, materializations), all of them load 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,15 +62,14 @@ def cut(manifest: Manifest, unique_id: str, tests: Mapping[str, list[str]]) -> S
     """Return the slice of one node; raise CannotCutError where it needs something that no slice holds."""
     hooks = [uid for uid, node in manifest.nodes.items() if isinstance(node, HookNode)]
     whole = [unique_id, *tests.get(unique_id, ()), *(uid for uid in hooks if uid != unique_id)]
-    inlined: list[str] = []
-    leaves: list[str] = []
+    cutter = _Cutter(manifest, whole, [], [])
     for uid in whole:
         node = manifest.expect(uid)
         # A unit test runs the SQL of the model that it tests.
         tested = node.depends_on.nodes[0] if isinstance(node, UnitTestDefinition) else None
         for parent in _parents(node):
-            _add_parent(manifest, parent, parent == tested, whole, inlined, leaves)
-    return Slice(tuple(whole), tuple(inlined), tuple(uid for uid in leaves if uid not in inlined))
+            cutter.add(parent, sql_needed=parent == tested)
+    return Slice(tuple(whole), tuple(cutter.inlined), tuple(uid for uid in cutter.leaves if uid not in cutter.inlined))
 
 
 def leaf(node: GraphMemberNode) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def as_data(node: GraphMemberNode) -> dict[str, Any]:
 
 def flat_graph(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Return what macros see as `graph`, without what differs between two builds of the same project."""
-    manifest.build_flat_graph()
+    manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return {
         kind: {uid: _settled(node) for uid, node in members.items()} for kind, members in manifest.flat_graph.items()
     }
@@ -111,13 +110,8 @@ def flat_graph(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 def env_names(manifest: Manifest, members: Iterable[GraphMemberNode]) -> set[str]:
     """Return the environment variables that parsing the members' files asked for."""
-    files = {getattr(node, "file_id", None) for node in members} | {
-        getattr(node, "patch_path", None) for node in members
-    }
-    found: set[str] = set()
-    for file_id in files - {None}:
-        source = manifest.files.get(file_id)
-        found |= set(_texts(getattr(source, "env_vars", ())))
+    files = {str(getattr(node, key, "")) for node in members for key in ("file_id", "patch_path")}
+    found = {name for file in files for name in _texts(getattr(manifest.files.get(file), "env_vars", ()))}
     return found & set(manifest.env_vars)
 
 
@@ -140,22 +134,27 @@ def hook_that_refers(manifest: Manifest) -> str:
     return ""
 
 
-def _add_parent(
-    manifest: Manifest, uid: str, sql_needed: bool, whole: list[str], inlined: list[str], leaves: list[str]
-) -> None:
-    kind = uid.partition(".")[0]
-    if kind in {"metric", "semantic_model", "saved_query", "exposure"}:
-        raise CannotCutError(f"refers to {uid}")
-    if uid in whole or uid in inlined:
-        return
-    node = manifest.expect(uid)
-    if not (sql_needed or (isinstance(node, ModelNode) and node.is_ephemeral_model)):
-        if uid not in leaves:
-            leaves.append(uid)
-        return
-    inlined.append(uid)
-    for parent in _parents(node):
-        _add_parent(manifest, parent, False, whole, inlined, leaves)
+@dataclass(frozen=True)
+class _Cutter:
+    """Collects the parents of a slice's nodes."""
+
+    manifest: Manifest
+    whole: Sequence[str]
+    inlined: list[str]
+    leaves: list[str]
+
+    def add(self, uid: str, sql_needed: bool = False) -> None:
+        if uid.partition(".")[0] in {"metric", "semantic_model", "saved_query", "exposure"}:
+            raise CannotCutError(f"refers to {uid}")
+        if uid in self.whole or uid in self.inlined:
+            return
+        node = self.manifest.expect(uid)
+        if sql_needed or (isinstance(node, ModelNode) and node.is_ephemeral_model):
+            self.inlined.append(uid)
+            for parent in _parents(node):
+                self.add(parent)
+        elif uid not in self.leaves:
+            self.leaves.append(uid)
 
 
 def _parents(node: Any) -> list[str]:

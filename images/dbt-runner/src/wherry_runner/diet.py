@@ -10,7 +10,6 @@ import importlib.util
 import multiprocessing
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 
@@ -34,7 +33,6 @@ def use_schemas(schemas: Mapping[str, dict[str, Any]]) -> None:
 
     built = dbtClassMixin.__dict__["json_schema"]
 
-    @lru_cache
     def json_schema(cls: type) -> Any:
         found = schemas.get(schema_name(cls))
         return built.__get__(None, cls)() if found is None else found
@@ -45,9 +43,9 @@ def use_schemas(schemas: Mapping[str, dict[str, Any]]) -> None:
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON schemas of the contracts that dbt validates in every run."""
     from dbt.adapters.factory import FACTORY
+    from dbt.artifacts.resources.v1.config import Hook
     from dbt.contracts.project import Configuration, PackageConfig, ProfileConfig, Project, ProjectFlags
     from dbt.contracts.selection import SelectorFile
-    from dbt.task.run import Hook
     from dbt.task.test import TestResultData
 
     common = (Configuration, PackageConfig, ProfileConfig, Project, ProjectFlags, SelectorFile, Hook, TestResultData)
@@ -85,7 +83,7 @@ def _lock_without_a_tracker_process() -> None:
     """Make dbt's locks in the "fork" context: in "spawn", Python starts a process that tracks them. dbt starts none."""
     import dbt.mp_context
 
-    dbt.mp_context._MP_CONTEXT = multiprocessing.get_context("fork")
+    setattr(dbt.mp_context, "_MP_CONTEXT", multiprocessing.get_context("fork"))  # noqa: B010 - another context's type
 
 
 def _name_flag_sources_without_reading_files() -> None:

@@ -89,13 +89,14 @@ def cancel_queries() -> None:
     """Cancel the queries of all open connections; for a thread that is none of dbt's."""
     from dbt.adapters.factory import FACTORY
 
-    for adapter in list(FACTORY.adapters.values()):
+    adapters: list[Any] = list(FACTORY.adapters.values())
+    for adapter in adapters:
         with adapter.connection_named("wherry-cancel"):
             adapter.cancel_open_connections()
 
 
 def tag_queries(tag: str) -> None:
-    """Put the tag into the comment of every query, merged with the project's or dbt's own comment where that is JSON."""
+    """Put the tag into every query's comment, merged with the project's or dbt's own comment where that is JSON."""
     from dbt.adapters.factory import FACTORY
 
     for adapter in FACTORY.adapters.values():

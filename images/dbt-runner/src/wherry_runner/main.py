@@ -21,6 +21,7 @@ from wherry_runner.signals import Interrupter
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
+
     from wherry_runner.invoke import Listener, Run
 
 _LOOKUP_FAILED: Final = re.compile(
@@ -122,7 +123,7 @@ def _run_dbt(request: Request, index: slices.Index, env: Mapping[str, str], prog
 
 
 def _load(request: Request, index: slices.Index, env: Mapping[str, str], progress: Progress) -> Manifest | None:
-    """Return the manifest of the node's slice, or None with the reason in `progress` where the project must be parsed."""
+    """Return the manifest of the node's slice, or None, with the reason in `progress`, where dbt must parse."""
 
     def graph_was_read() -> None:
         progress.why = "a macro read the whole graph"
@@ -181,7 +182,8 @@ def _judge(request: Request, done: Run) -> tuple[Status, str]:
     """Return the status of a run and the message that a person should read first."""
     if done.error_kind:
         return classify_error(done.error_kind, done.error), done.error
-    if not done.results and request.node and request.verb != "test":
+    untested = request.verb == "test" and not request.node.startswith(("test.", "unit_test."))
+    if not done.results and request.node and not untested:
         return Status.BROKEN, f"dbt {request.verb} selected nothing: {' '.join(request.args)}"
     status = _freshness(classify(done.results), request)
     if not done.success and status in {Status.SUCCESS, Status.WARN}:

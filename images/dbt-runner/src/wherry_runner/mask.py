@@ -20,7 +20,7 @@ class Masker:
     """Replaces every known form of the secret values by `*****`."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        """Take as secret what the names in `env` say is one: DBT_ENV_SECRET_*, *PASSWORD*, *TOKEN*, *KEY* and the like."""
+        """Take as secret what the names in `env` say is one: DBT_ENV_SECRET_*, *PASSWORD*, *TOKEN*, *KEY* and so on."""
         values = {value for name, value in env.items() if _SECRET_NAME.search(name) and not name.startswith("WHERRY_")}
         forms = {form for value in values for form in _forms(value)}
         # The longest first, so that a secret that holds another one is masked whole.

@@ -24,8 +24,8 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 class Interrupter:
     """Handles TERM and INT while entered: the first asks dbt to cancel and waits, the second gives up.
 
-    A Python handler runs only when the main thread comes back from C code, and libpq, waiting for an on-run-start hook's
-    query, doesn't. So a thread of its own is woken by the signal itself, and cancels the queries where dbt can't.
+    A Python handler runs only when the main thread comes back from C code, and libpq, waiting for an on-run-start
+    hook's query, doesn't. So a thread of its own is woken by the signal itself, and cancels where dbt can't.
     """
 
     def __init__(self, cancel_queries: Callable[[], None], give_up: Callable[[], None]) -> None:

@@ -112,8 +112,9 @@ def read_slice(slices: Path, unique_id: str, index: Index, env: Mapping[str, str
 
 def load(slices: Path, found: Mapping[str, Any], index: Index, on_graph: Callable[[], None]) -> Manifest:
     """Return the manifest of one slice; `on_graph` is called when a macro looks at the whole graph."""
+    from dbt.artifacts.schemas.manifest import ManifestMetadata
     from dbt.contracts.graph import nodes as classes
-    from dbt.contracts.graph.manifest import Manifest, ManifestMetadata
+    from dbt.contracts.graph.manifest import Manifest
 
     shared = unpack((slices / SHARED).read_bytes())
     diet.use_schemas(shared["schemas"])
@@ -121,8 +122,11 @@ def load(slices: Path, found: Mapping[str, Any], index: Index, on_graph: Callabl
     for kind, class_name, data in found["members"]:
         members[kind][data["unique_id"]] = getattr(classes, class_name).from_dict(data)
     return Manifest(
-        **members,
-        macros={macro[0]: _macro(*macro) for macro in shared["macros"]},
+        nodes=members["nodes"],
+        sources=members["sources"],
+        functions=members["functions"],
+        unit_tests=members["unit_tests"],
+        macros={macro[0]: _macro(macro) for macro in shared["macros"]},
         groups={uid: classes.Group.from_dict(group) for uid, group in shared["groups"].items()},
         metadata=ManifestMetadata(project_name=index.project, adapter_type=index.adapter),
         flat_graph=LazyGraph(slices / GRAPH, on_graph),
@@ -177,12 +181,12 @@ class LazyGraph(dict[str, Any]):
         return dict.items(self._load())
 
 
-def _macro(uid: str, name: str, package: str, path: str, sql: str, languages: list[str] | None) -> Any:
-    """Build a macro from the fields that running reads: all of them, through from_dict, would take three times as long."""
-    from dbt.artifacts.resources.types import ModelLanguage
+def _macro(fields: Sequence[Any]) -> Any:
+    """Build a macro from the fields that running reads: through from_dict all would take three times as long."""
+    from dbt.artifacts.resources.types import ModelLanguage, NodeType
     from dbt.contracts.graph.nodes import Macro
-    from dbt.node_types import NodeType
 
+    uid, name, package, path, sql, languages = fields
     return Macro(
         unique_id=uid,
         name=name,

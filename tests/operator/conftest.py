@@ -4,8 +4,9 @@ import itertools
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -53,6 +54,7 @@ class World:
     supervisor: Supervisor = field(default_factory=Supervisor)
     apis: list[PodApi] = field(default_factory=list)
     operator: type[PodOperator] = DbtBuildPodOperator
+    select: str = "fqn:finance.fct_orders"
 
     def image(self, *steps: str, later: dict[int, list[str]] | None = None, **env: str) -> None:
         """What the team's image does, and what it does on later tries."""
@@ -67,7 +69,7 @@ class World:
         """Run one try of the task."""
         with in_a_dag():
             task = self.operator(
-                task_id="fct_orders.build", plan=self.plan, project_dir="project", select="fqn:finance.fct_orders",
+                task_id="fct_orders.build", plan=self.plan, project_dir="project", select=self.select,
                 retries=retries, **arguments,
             )  # fmt: skip
         state, error = run_task(task, self.supervisor, try_number=try_number, retries=retries, clears=clears)
@@ -113,6 +115,19 @@ class World:
     def assert_clean(self) -> None:
         """No pod is left; one that is on its way out may take a moment."""
         self.until(lambda: not self.pods())
+
+
+def later(world: World, act: Callable[[], Any], begun: Callable[[], Any] | None = None) -> threading.Thread:
+    """Act as soon as the task's pod runs and has begun."""
+
+    def wait_and_act() -> None:
+        world.running_pod()
+        world.until(begun or world.trace)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
 
 
 @pytest.fixture

@@ -4,29 +4,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.operator.conftest import World
+from tests.operator.conftest import World, later
 
 LINES = [f"line {i}" for i in range(200)]
-
-
-def later(world: World, act: Callable[[], Any]) -> threading.Thread:
-    """Act as soon as the task's pod runs and has begun."""
-
-    def wait_and_act() -> None:
-        world.running_pod()
-        world.until(world.trace)
-        act()
-
-    thread = threading.Thread(target=wait_and_act)
-    thread.start()
-    return thread
 
 
 def die_with_a_running_pod(world: World, try_number: int = 1) -> str:

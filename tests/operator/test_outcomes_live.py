@@ -1,13 +1,15 @@
 """Each thing that can befall a pod, brought about for real: state, tries, what is left, what is recorded."""
 
+import os
 import re
+import signal
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.operator.conftest import SECRET, World
+from tests.operator.conftest import SECRET, World, later
 from wherry.teams import Resources
 
 
@@ -139,11 +141,13 @@ def test_the_deadline_fails_with_the_timeout_named(world: World) -> None:
 def test_airflows_own_timeout_ends_the_pod_too(world: World) -> None:
     """An execution_timeout that comes first: same outcome, and dbt cancelled before the task ended."""
     world.image("sleep:60")
-    tries = world.until_done(execution_timeout=timedelta(seconds=2))
+    alarm = later(world, lambda: os.kill(os.getpid(), signal.SIGALRM))  # what Airflow's timer sends
+    tries = world.until_done(execution_timeout=timedelta(minutes=1))
     assert [one.state for one in tries] == ["failed"]
     assert tries[0].result["outcome"] == "deadline"
     assert world.trace() == ["1 began", "1 cancelled"]
     assert world.pods() == []
+    alarm.join()
 
 
 def test_a_full_quota_is_waited_for(world: World) -> None:

@@ -17,6 +17,15 @@ INSTANCE = {
     "try_number": 2,
 }
 
+RESULT = {
+    "why": "ok",
+    "node": "model.finance.orders",
+    "results": [
+        {"unique_id": "test.finance.not_null_orders_id.1", "rows": 1},
+        {"unique_id": "model.finance.orders", "rows": 42},
+    ],
+}
+
 
 def row(node: str, state: str, team: str = "finance") -> NodeRow:
     return NodeRow(team=team, node=node, state=state, seconds=1.25, rows=1200, tries=1, message="")
@@ -30,10 +39,10 @@ def text(renderable) -> str:
 
 
 def test_a_row_joins_the_task_with_its_pods_result(tmp_path: Path):
-    """Rows affected and message come from the result record of the same try."""
+    """Rows affected, of the node itself and not of its tests, and message come from the same try's result record."""
     file = tmp_path / "finance__finance/manual__1/orders_model_build/2.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"why": "ok", "results": [{"rows": 40}, {"rows": None}, {"rows": 2}]}))
+    file.write_text(json.dumps(RESULT))
     assert node_rows("finance", [INSTANCE], tmp_path) == [
         NodeRow("finance", "orders_model_build", "success", 2.345, 42, 2, "ok")
     ]

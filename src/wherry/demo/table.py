@@ -46,13 +46,13 @@ def node_rows(team: str, instances: Iterable[Mapping[str, Any]], results: Path) 
 
 
 def _node_row(team: str, instance: Mapping[str, Any], result: Mapping[str, Any]) -> NodeRow:
-    counts = [node["rows"] for node in result.get("results", ()) if node["rows"] is not None]
+    own = [part["rows"] for part in result.get("results", ()) if part["unique_id"] == result.get("node")]
     return NodeRow(
         team=team,
         node=instance["task_id"],
         state=instance["state"] or "waiting",
         seconds=_seconds(instance),
-        rows=sum(counts) if counts else None,
+        rows=own[0] if own else None,
         tries=instance["try_number"],
         message=str(result.get("why") or ""),
     )

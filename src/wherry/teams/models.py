@@ -211,7 +211,7 @@ class Project(Model):
     tests: Literal["build", "after_each", "after_all", "none"] = "build"
     """Where data tests run. `build`: in their node's own pod; `after_each`: in a task after each node;
     `after_all`: in one task at the end; `none`: nowhere."""
-    execution: Literal["kubernetes", "local", "virtualenv", "watcher_kubernetes"] = "kubernetes"
+    execution: Literal["kubernetes"] = "kubernetes"
     """Cosmos' execution mode. `kubernetes`: each node in a pod of its own."""
     freshness: StrictBool = False
     """Whether sources that declare freshness become tasks, which check it."""

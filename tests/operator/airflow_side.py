@@ -9,6 +9,7 @@ import structlog
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
 from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time import comms, task_runner
 
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
@@ -23,6 +24,7 @@ class Supervisor:
     xcoms: dict[str, Any] = field(default_factory=dict)
     rendered: dict[str, Any] = field(default_factory=dict)
     said: list[Any] = field(default_factory=list)
+    refuses_xcoms: bool = False
 
     def send(self, msg: Any) -> Any:
         self.said.append(msg)
@@ -33,6 +35,8 @@ class Supervisor:
                 if msg.key in self.states:
                     return comms.TaskStateStoreResult(value=self.states[msg.key])
                 return comms.ErrorResponse(error=comms.ErrorType.TASK_STORE_NOT_FOUND)
+            case comms.SetXCom() if self.refuses_xcoms:
+                raise AirflowRuntimeError(comms.ErrorResponse(error=comms.ErrorType.API_SERVER_ERROR))
             case comms.SetXCom():
                 self.xcoms[msg.key] = msg.value
             case comms.SetRenderedFields():

@@ -224,3 +224,12 @@ def test_a_pod_that_cannot_be_deleted_is_told(world: World, dbt_log: Any) -> Non
     assert tried.state == "success"
     assert any(tried.result["pod"] in line and "could not be deleted" in line for line in dbt_log())
     world.cluster.faults.clear()
+
+
+def test_an_xcom_that_cannot_be_pushed_decides_nothing(world: World) -> None:
+    """dbt's error stays one that isn't tried again, whatever Airflow's API says to the result."""
+    world.image("finish:error=boom")
+    world.supervisor.refuses_xcoms = True
+    tried = world.run()
+    assert tried.state == "failed"
+    assert tried.error.startswith("fct_orders: boom")

@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 from cosmos.operators.base import AbstractDbtBase
 from cosmos.operators.kubernetes import (
     DbtBuildKubernetesOperator,
@@ -89,7 +89,7 @@ class PodOperator(DbtKubernetesBaseOperator):
         if more and store:
             store.set(_MEMORY_KEY, more)
         if not ending.outcome.ok:
-            context["ti"].xcom_push("return_value", found)  # Airflow itself does it for a success only
+            _share(context, found)
         return _conclude(ending, explain(ending, plan, limit, more), found)
 
     def on_kill(self) -> None:
@@ -150,6 +150,14 @@ def _with_ceiling(ending: Ending, limit: str, plan: PodPlan) -> tuple[Ending, st
         return ending, more
     outcome = Outcome(Cause.MEMORY_CEILING, ending.outcome.message)
     return Ending(outcome, ending.pod, ending.record, ending.adopted, ending.marks), None
+
+
+def _share(context: Context, found: Mapping[str, Any]) -> None:
+    """Push the result of a failed try, which Airflow itself does for a success only."""
+    try:
+        context["ti"].xcom_push("return_value", found)
+    except AirflowRuntimeError as error:  # it must not decide whether the task is tried again
+        _log.warning("the result could not be pushed: %s", error)
 
 
 def _conclude(ending: Ending, told: str, found: dict[str, Any]) -> dict[str, Any]:

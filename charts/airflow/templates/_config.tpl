@@ -127,8 +127,6 @@ secrets:
   backend_kwargs: {{ .options | toJson | quote }}
 {{- end }}
 {{- end }}
-usage_data_collection:
-  enabled: false
 {{- end }}
 
 {{/* The ConfigMap's data: the chart's configuration, the user's over it, and what isn't Airflow's. The database's URL

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from wherry.results.codec import NodeResult
@@ -72,17 +71,6 @@ def arguments(request: Request, target: str) -> list[str]:
     folders = ("--project-dir", request.project, "--profiles-dir", request.release / "profiles", "--target", target)
     scratch = ("--target-path", request.scratch / "target", "--log-path", request.scratch / "logs")
     return [*request.args, *_FLAGS, *defaults, *(str(value) for value in (*folders, *scratch))]
-
-
-def adapter_name(fallback: str = "") -> str:
-    """Return the adapter in use and its version, e.g. "postgres 1.11.0"."""
-    from dbt.adapters.factory import FACTORY
-
-    names = [*FACTORY.plugins, fallback]
-    try:
-        return f"{names[0]} {version(f'dbt-{names[0]}')}" if names[0] else ""
-    except PackageNotFoundError:
-        return names[0]
 
 
 def cancel_queries() -> None:

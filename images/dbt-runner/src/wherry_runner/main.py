@@ -35,6 +35,7 @@ class Progress:
 
     clock: Stopwatch = field(default_factory=Stopwatch)
     node: str = ""
+    adapter: str = ""
     loaded: str = ""
     why: str = ""
     listener: Listener | None = None
@@ -56,7 +57,7 @@ class Progress:
             peak_memory_mb=peak_memory_mb(),
             cpu_seconds=cpu_seconds(),
             dbt=version("dbt-core"),
-            adapter=_adapter(),
+            adapter=self.adapter,
         )
 
 
@@ -98,6 +99,7 @@ def _work(args: Sequence[str], env: Mapping[str, str], progress: Progress) -> Re
     try:
         request = read_request(args, env)
         index = slices.read_index(request.slices)
+        progress.adapter = f"{index.adapter} {version(f'dbt-{index.adapter}')}"
         if missing := [name for name in index.needs if name not in env]:
             raise UsageError(f"{', '.join(missing)}: not set, expected from the team's Secret (profiles.yml reads it)")
         done = _run_dbt(request, index, env, progress)
@@ -201,11 +203,3 @@ def _cancel_queries() -> None:
     from wherry_runner.invoke import cancel_queries
 
     cancel_queries()
-
-
-def _adapter() -> str:
-    if "dbt.adapters.factory" not in sys.modules:
-        return ""
-    from wherry_runner.invoke import adapter_name
-
-    return adapter_name()

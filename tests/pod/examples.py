@@ -18,6 +18,7 @@ FINANCE = PodPlan(
     timeout=timedelta(minutes=30),
     grace=timedelta(seconds=30),
     release_id="0123456789abcdef",
+    compute="TRANSFORM_WH",
 )
 GROWTH = PodPlan(
     team="growth",

@@ -90,6 +90,7 @@ def test_the_pod_of_a_finance_model() -> None:
                         },
                         {"name": "WHERRY_SCRATCH", "value": "/scratch"},
                         {"name": "TMPDIR", "value": "/scratch"},
+                        {"name": "WHERRY_WAREHOUSE", "value": "TRANSFORM_WH"},
                     ],
                     "envFrom": [{"secretRef": {"name": "warehouse"}}],
                     "resources": {

@@ -59,6 +59,7 @@ def test_a_plain_node_runs_as_the_project_says() -> None:
     """Without rules and meta the project's settings and the quota's ceiling apply."""
     assert granted(resolve(node(), settings(), [])) == NodePolicy(
         pool="finance__transform",
+        compute="TRANSFORM_WH",
         priority=1,
         retries=2,
         retry_delay=timedelta(seconds=30),
@@ -86,17 +87,29 @@ def test_meta_beats_rules() -> None:
 @pytest.mark.parametrize(
     ("asked", "compute", "rules", "pool"),
     [
-        ({"pool": "transform"}, "HEAVY_WH", [0], "finance__transform"),
-        (None, "TRANSFORM_WH", [0], "finance__heavy"),
+        ({"pool": "heavy"}, "HEAVY_WH", [0], "finance__heavy"),
+        (None, "TRANSFORM_WH", [0], "finance__transform"),
         (None, "heavy_wh", [1], "finance__heavy"),
+        ({"pool": "transform"}, None, [0], "finance__transform"),
+        (None, None, [0], "finance__heavy"),
         (None, '"HEAVY_WH"', [], "finance__heavy"),
         (None, None, [], "finance__transform"),
     ],
 )
 def test_precedence_of_the_pool(asked: Any, compute: str | None, rules: list[int], pool: str) -> None:
-    """meta.wherry.pool, then the rule, then snowflake_warehouse in any case, then the project."""
-    found = resolve(node(asked, snowflake_warehouse=compute), settings(nodes=RULES), rules)
-    assert granted(found).pool == pool
+    """snowflake_warehouse in any case, then meta.wherry.pool, the rule, the project; compute and pool agree."""
+    policy = granted(resolve(node(asked, snowflake_warehouse=compute), settings(nodes=RULES), rules))
+    assert policy.pool == pool
+    assert policy.compute == {"finance__heavy": "HEAVY_WH", "finance__transform": "TRANSFORM_WH"}[pool]
+
+
+def test_a_pool_that_contradicts_the_models_own_compute_is_refused() -> None:
+    """dbt would run the model on its snowflake_warehouse, and the pool would bound the wrong one."""
+    policy, refusals = resolve(node({"pool": "transform"}, snowflake_warehouse="HEAVY_WH"), settings(), [])
+    assert policy.pool == "finance__heavy"
+    assert [str(refusal).split(": ", 1)[1] for refusal in refusals] == [
+        "meta.wherry.pool: found 'transform', expected 'heavy', where its snowflake_warehouse is"
+    ]
 
 
 @pytest.mark.parametrize("name", ["UNKNOWN_WH", "ELSEWHERE_WH", 7])

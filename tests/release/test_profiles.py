@@ -26,7 +26,7 @@ def test_a_snowflake_profile_by_key_pair() -> None:
                     "user": "DBT",
                     "database": "FINANCE",
                     "schema": "ANALYTICS",
-                    "warehouse": "WH",
+                    "warehouse": "{{ env_var('WHERRY_WAREHOUSE', 'WH') }}",
                     "threads": 2,
                     "private_key": "{{ env_var('DBT_ENV_SECRET_PRIVATE_KEY') }}",
                     "private_key_passphrase": "{{ env_var('DBT_ENV_SECRET_PRIVATE_KEY_PASSPHRASE', '') }}",

@@ -93,6 +93,7 @@ class TaskFactory:
             timeout=policy.timeout,
             grace=GRACE,
             release_id=self.release.id,
+            compute=policy.compute,
         )
 
 

@@ -13,7 +13,8 @@ class PodPlan:
     `node` is the dbt node's unique_id, or "" for a pod that serves many nodes. `secret` names the Secret whose keys
     become the pod's environment. `timeout` bounds the pod's life; `startup_timeout` bounds the wait for room, quota,
     node and image before that; `grace` is the time between TERM and KILL, in which dbt cancels its query.
-    `memory_ceiling` is the most that a try after an out-of-memory kill may get.
+    `memory_ceiling` is the most that a try after an out-of-memory kill may get. `compute` is the Snowflake virtual
+    warehouse that the node's queries run on; None for other warehouses.
     """
 
     team: str
@@ -29,6 +30,7 @@ class PodPlan:
     grace: timedelta
     release_id: str
     startup_timeout: timedelta = timedelta(minutes=10)
+    compute: str | None = None
 
 
 @dataclass(frozen=True)

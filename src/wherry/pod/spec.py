@@ -121,6 +121,7 @@ def _env(plan: PodPlan, attempt: TaskTry) -> Mapping[str, str]:
         "WHERRY_QUERY_TAG": _query_tag(plan, attempt),
         "WHERRY_SCRATCH": SCRATCH,
         "TMPDIR": SCRATCH,
+        **({"WHERRY_WAREHOUSE": plan.compute} if plan.compute else {}),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from wherry.release.model import ReleaseSettings
-from wherry.teams import NodeMeta, NodeRule, Project, Resources, Snowflake, parse_quantity, pool_name
+from wherry.teams import NodeMeta, NodeRule, Postgres, Project, Resources, Snowflake, parse_quantity, pool_name
 
 DEFAULT_PRIORITY = 1
 _T = TypeVar("_T")
@@ -21,9 +21,14 @@ _JINJA = re.compile(r"\{[{%#]")
 
 @dataclass(frozen=True)
 class NodePolicy:
-    """What is decided for a node. `memory_ceiling` is the most that a retry after out-of-memory may ask for."""
+    """What is decided for a node.
+
+    `compute` is the Snowflake virtual warehouse that it runs on, which its pool bounds; None elsewhere.
+    `memory_ceiling` is the most that a retry after out-of-memory may ask for.
+    """
 
     pool: str
+    compute: str | None
     priority: int
     retries: int
     retry_delay: timedelta
@@ -60,20 +65,24 @@ def resolve(
 ) -> tuple[NodePolicy, tuple[Refusal, ...]]:
     """Decide how `node` (of a full or slim manifest) runs; `matched_rules` are the indexes of the rules that select it.
 
-    Later rules win, and the node's own meta.wherry wins over them where the project allows the key. The pool is that of
-    meta.wherry.pool, else of the rule's warehouse, else of the warehouse that the config's snowflake_warehouse names,
-    else of the project's. What is refused is left out of the policy: it never takes effect.
+    Later rules win, and the node's own meta.wherry wins over them where the project allows the key. A model that sets
+    snowflake_warehouse runs there whatever anybody else says (dbt switches to it), so that comes first for the pool;
+    then meta.wherry.pool, the last rule's warehouse, the project's. What is refused never takes effect.
     """
     team, project = settings.team, settings.project
     asks: list[_Ask] = [*_names(node), *_cosmos(node)]
     wanted = _wanted(node, settings, asks)
     rules = [(f"nodes[{index}].resources", project.nodes[index]) for index in sorted(matched_rules)]
     named = _snowflake_warehouse(node, settings, asks)
-    warehouse = wanted.pool or _last([rule.warehouse for _, rule in rules]) or named or project.warehouse
+    if named and wanted.pool and wanted.pool != named:
+        asks.append(_Ask("meta.wherry.pool", repr(wanted.pool), f"{named!r}, where its snowflake_warehouse is"))
+    warehouse = named or wanted.pool or _last([rule.warehouse for _, rule in rules]) or project.warehouse
+    priority = _last([*(rule.priority for _, rule in rules), wanted.priority])
     layers: list[Project | NodeRule | NodeMeta] = [project, *(rule for _, rule in rules), wanted]
     policy = NodePolicy(
         pool=pool_name(team.name, warehouse),
-        priority=_last([layer.priority for layer in layers if not isinstance(layer, Project)]) or DEFAULT_PRIORITY,
+        compute=_compute(team.warehouses[warehouse]),
+        priority=DEFAULT_PRIORITY if priority is None else priority,
         retries=_last([layer.retries for layer in layers]) or 0,
         retry_delay=project.retry_delay,
         timeout=_last([layer.timeout for layer in layers]) or project.timeout,
@@ -89,6 +98,10 @@ def resolve(
 def meta(node: Mapping[str, Any]) -> dict[str, Any]:
     """A node's meta. dbt keeps it in the config and, for older readers' sake, beside it."""
     return {**(node.get("meta") or {}), **((node.get("config") or {}).get("meta") or {})}
+
+
+def _compute(warehouse: Snowflake | Postgres) -> str | None:
+    return warehouse.warehouse if isinstance(warehouse, Snowflake) else None
 
 
 def _last(values: Sequence[_T | None]) -> _T | None:

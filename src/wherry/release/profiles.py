@@ -29,7 +29,7 @@ def _snowflake(warehouse: Snowflake) -> dict[str, Any]:
         "role": _fact(warehouse.role),
         "database": warehouse.database,
         "schema": warehouse.schema_,
-        "warehouse": warehouse.warehouse,
+        "warehouse": f"{{{{ env_var('WHERRY_WAREHOUSE', '{warehouse.warehouse}') }}}}",
         "query_tag": _QUERY_TAG,
         "reuse_connections": True,
         "client_session_keep_alive": False,

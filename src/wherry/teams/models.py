@@ -176,7 +176,7 @@ class NodeRule(Model):
     select: f.Selector
     """dbt's own selector syntax (`tag:heavy`, `path:models/marts`, `orders+`), resolved by dbt at release time."""
     warehouse: f.Key | None = None
-    """The warehouse, and so the pool, that these nodes run on."""
+    """The warehouse, and so the pool, that these nodes run on. A model's own `snowflake_warehouse` comes first."""
     resources: ResourceOverrides | None = None
     """Resources that differ from the project's."""
     timeout: f.Duration | None = None

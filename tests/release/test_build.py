@@ -13,6 +13,7 @@ from tests.release.conftest import RULES, Builder, make_team
 from tests.release.test_git import run
 from wherry.release import Release, ReleaseError, build_release, git, load_release, read_manifest
 from wherry.release.images import LocalImageStore
+from wherry.settings import runner_python
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -218,6 +219,9 @@ class TestInPlace:
         """The seam to a registry: what it returns is part of the release."""
 
         class Registry:
+            def base(self) -> str:
+                return "sha256:base"
+
             def build(self, folder: Path, reference: str) -> str:
                 assert (folder / "project/dbt_project.yml").exists()
                 return "sha256:" + reference[-16:]
@@ -225,6 +229,25 @@ class TestInPlace:
         outcome = build_release(make_team(), "tiny", tmp_path / "releases", root=repository, images=Registry())
         assert outcome.release.image_digest == f"sha256:{outcome.release.id}"
         assert load_release(home_of(outcome.release)) == outcome.release
+
+    def test_another_base_makes_another_release(self, repository: Path, tmp_path: Path) -> None:
+        """A mended runner reaches the pods by a new image under a new name: nodes keep what they have pulled."""
+
+        class OnTop(LocalImageStore):
+            beneath = "sha256:old"
+
+            def base(self) -> str:
+                return self.beneath
+
+        images = OnTop(tmp_path / "images", runner_python())
+        releases = tmp_path / "releases"
+        old = build_release(make_team(), "tiny", releases, root=repository, images=images).release
+        assert not build_release(make_team(), "tiny", releases, root=repository, images=images).changed
+        images.beneath = "sha256:new"
+        new = build_release(make_team(), "tiny", releases, root=repository, images=images)
+        assert new.changed
+        assert new.release.id != old.id
+        assert new.release.manifest_sha256 == old.manifest_sha256
 
     def test_a_failing_registry_leaves_the_previous_release(self, release_tiny: Builder, repository: Path) -> None:
         """release.json is written after the image is there."""

@@ -53,6 +53,7 @@ class _Input:
     commit: git.Commit | None
     python: Path
     repository: str
+    base: str
     fingerprint: str
 
 
@@ -80,7 +81,7 @@ def build_release(  # noqa: PLR0913 - three to name the release, three with defa
     home = out / team.name / project_name
     progress("reading")
     with _source(settings, root or Path.cwd()) as (folder, repository, commit):
-        source = _input(settings, read_project(folder, repository), commit)
+        source = _input(settings, read_project(folder, repository), commit, images.base())
         current = _current(home)
         if current is not None and current.inputs == source.fingerprint and _image_folder(current).is_dir():
             images.build(_image_folder(current), current.image)
@@ -108,16 +109,17 @@ def _source(settings: ReleaseSettings, root: Path) -> Iterator[tuple[Path, Path,
         yield Path(clone, project.git.path), Path(clone), commit
 
 
-def _input(settings: ReleaseSettings, project: SourceProject, commit: git.Commit | None) -> _Input:
+def _input(settings: ReleaseSettings, project: SourceProject, commit: git.Commit | None, base: str) -> _Input:
     python, repository = installation.runner_python(), installation.image_repository()
     facts = {
+        "base": base,
         "files": [(str(file.path), file.sha256) for file in project.files],
         "repository": repository,
         "runner": runner.identify(python),
         "settings": settings.canonical(),
         "wherry": [digest(path.read_bytes()) for path in sorted(Path(__file__).parent.glob("*.py"))],
     }
-    return _Input(settings, project, commit, python, repository, digest(canonical_json(facts)))
+    return _Input(settings, project, commit, python, repository, base, digest(canonical_json(facts)))
 
 
 @contextmanager
@@ -147,7 +149,7 @@ def _stage(source: _Input, staging: Path, home: Path, progress: Progress) -> Rel
     manifest = _checked_manifest(json.loads((staging / MANIFEST_FILE).read_bytes()), settings, built)
     manifest_path.write_bytes(canonical_json(manifest))
     team = settings.team.name
-    id_ = _content_id(content, settings, built.dbt_version, built.adapter, built.adapter_version)
+    id_ = _content_id(content, settings, source.base, built.dbt_version, built.adapter, built.adapter_version)
     return Release(
         team=team,
         project=settings.project_name,
@@ -190,7 +192,7 @@ def _checked_manifest(full: dict[str, Any], settings: ReleaseSettings, built: ru
 
 
 def _content_id(content: Path, settings: ReleaseSettings, *versions: str) -> str:
-    """The release's name: a hash of everything that it holds, and of the dbt and adapter that it was parsed by."""
+    """The release's name: a hash of all that it holds, the image beneath, and the dbt and adapter that parsed it."""
     files = sorted(path for path in content.rglob("*") if path.is_file())
     tree = [(path.relative_to(content).as_posix(), digest(path.read_bytes())) for path in files]
     return digest(canonical_json([tree, settings.canonical(), versions]))[:16]
@@ -202,7 +204,7 @@ def _commit(release: Release, staging: Path, home: Path, images: ImageBuilder) -
     with _locked(home):
         previous = _current(home)
         content = home / release.id
-        if content.is_dir() and not _is_intact(content, release):
+        if content.is_dir() and not _is_intact(content, release, images.base()):
             content.rename(staging / "broken")
         if not content.is_dir():
             (staging / "content").rename(content)
@@ -222,8 +224,8 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def _is_intact(content: Path, release: Release) -> bool:
-    versions = (release.dbt_version, release.adapter, release.adapter_version)
+def _is_intact(content: Path, release: Release, base: str) -> bool:
+    versions = (base, release.dbt_version, release.adapter, release.adapter_version)
     return _content_id(content, release.settings, *versions) == release.id
 
 

@@ -11,6 +11,10 @@ from typing import Protocol
 class ImageBuilder(Protocol):
     """Turns a release's image folder into an image that pods can run."""
 
+    def base(self) -> str:
+        """What lies beneath every release, by its content: another base makes another release. "" where nothing does."""
+        ...
+
     def build(self, folder: Path, reference: str) -> str | None:
         """Make `reference` available with `folder` as its top layer; returns the digest where a registry gives one.
 
@@ -25,6 +29,10 @@ class LocalImageStore:
     def __init__(self, store: Path, runner_python: Path) -> None:
         self._store = store.absolute()
         self._entrypoint = [str(runner_python.absolute()), "-m", "wherry_runner"]
+
+    def base(self) -> str:
+        """Nothing: the entrypoint is outside of the image."""
+        return ""
 
     def build(self, folder: Path, reference: str) -> str | None:
         """Put the image in place; image.json comes last, so that a reader sees a whole image or none."""

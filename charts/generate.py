@@ -1,7 +1,7 @@
 """Write what follows from the charts' schemas: values.schema.json, values.yaml, README.md and the reference pages.
 
-A chart's schema is written by hand, in YAML, and its descriptions are the documentation. That of charts/team is the team
-file's own schema and one key more. `--check` writes nothing and exits with 1 where a file is out of date.
+A chart's schema is written by hand, in YAML, and its descriptions are the documentation. That of charts/team is the
+team file's own schema and one key more. `--check` writes nothing and exits with 1 where a file is out of date.
 """
 
 import json
@@ -24,7 +24,8 @@ def team_schema() -> Schema:
     team = json.loads((ROOT / "schemas/team.schema.json").read_text())
     platform = _source("team/platform.schema.yaml")
     properties = {**team["properties"], "platform": {k: v for k, v in platform.items() if k != "$defs"}}
-    return _for_go({**team, "title": "charts/team", "properties": properties})
+    fit: Schema = _for_go({**team, "title": "charts/team", "properties": properties})
+    return fit
 
 
 def airflow_schema() -> Schema:
@@ -68,16 +69,16 @@ def default(schema: Schema, root: Schema) -> Any:
 
 def values_yaml(schema: Schema, chart: str) -> str:
     """The chart's values.yaml: every default, with the first sentence of its description."""
-    head = f"# Made from the chart's schema by charts/generate.py. Every value is explained in\n# docs/reference/{chart}.md.\n"
+    head = f"# Made from the chart's schema by charts/generate.py. What each value means: docs/reference/{chart}.md\n"
     return head + "".join(_values(schema, schema, 0))
 
 
 def _values(schema: Schema, root: Schema, depth: int) -> Iterator[str]:
-    for name, prop in schema["properties"].items():
-        value = default(prop, root)
+    for name, given in schema["properties"].items():
+        value = default(given, root)
         if value is _NONE or value is None:
             continue
-        prop, indent = resolve(prop, root), "  " * depth
+        prop, indent = resolve(given, root), "  " * depth
         if depth == 0:
             yield "\n"
         sentence = re.split(r"(?<=\.)\s", " ".join(prop.get("description", "").split()), maxsplit=1)[0]
@@ -92,8 +93,8 @@ def _values(schema: Schema, root: Schema, depth: int) -> Iterator[str]:
 def reference(schema: Schema, chart: str) -> str:
     """The reference page: a table for each top-level value."""
     parts = [f"# {schema['title']}: its values", schema["description"].strip(), "Made from the chart's schema."]
-    for name, prop in schema["properties"].items():
-        prop = resolve(prop, schema)
+    for name, given in schema["properties"].items():
+        prop = resolve(given, schema)
         if chart == "chart-team" and name != "platform":
             continue
         parts.append(f"## {name}\n\n{_text(prop)}")

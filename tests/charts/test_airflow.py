@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,8 +32,11 @@ class TestConfiguration:
         """A misspelt option would be ignored without a word: Airflow's own description knows all of them."""
         from airflow.configuration import conf
 
-        known = {f"AIRFLOW__{section}__{option}".upper().replace(".", "_")
-                 for section, parts in conf.configuration_description.items() for option in parts["options"]}  # fmt: skip
+        known = {
+            f"AIRFLOW__{section}__{option}".upper().replace(".", "_")
+            for section, parts in conf.configuration_description.items()
+            for option in parts["options"]
+        }
         others = ("AIRFLOW__CELERY__", "AIRFLOW__COMMON_IO__", "AIRFLOW__FAB__", "AIRFLOW__COSMOS__")
         ours = [name for name in config(airflow) if name.startswith("AIRFLOW__") and not name.startswith(others)]
         assert len(ours) > 10
@@ -59,10 +63,15 @@ class TestConfiguration:
     def test_the_database_is_named_without_a_password(self, render: Render) -> None:
         """The URL is the same for programs that go through PgBouncer but for its host and port."""
         plain = {v["name"]: v.get("value") for v in container(render("airflow"), "scheduler")["env"]}
-        assert plain["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://airflow@airflow-postgres:5432/airflow"
+        assert (
+            plain["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+            == "postgresql+psycopg2://airflow@airflow-postgres:5432/airflow"
+        )
         pooled = render("airflow", CHARTS / "airflow/ci/production-values.yaml", set_files=TEAMS)
         env = {v["name"]: v.get("value") for v in container(pooled, "scheduler")["env"]}
-        assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://airflow@airflow-pgbouncer:6432/airflow"
+        assert (
+            env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql+psycopg2://airflow@airflow-pgbouncer:6432/airflow"
+        )
         bouncer = {v["name"]: v.get("value") for v in container(pooled, "pgbouncer")["env"]}
         assert bouncer["SERVER_TLS_SSLMODE"] == "verify-full"
 
@@ -150,8 +159,11 @@ class TestUpgrades:
 
     def test_changed_settings_restart_the_programs(self, render: Render) -> None:
         """The pods' annotation changes with the configuration."""
+
         def checksums(objects: list[Object]) -> set[str]:
-            return {metadata["annotations"]["checksum/config"] for _, metadata, _ in pods(of_kind(objects, "Deployment"))}
+            return {
+                metadata["annotations"]["checksum/config"] for _, metadata, _ in pods(of_kind(objects, "Deployment"))
+            }
 
         assert checksums(render("airflow")).isdisjoint(checksums(render("airflow", settings=("parallelism=33",))))
 
@@ -171,15 +183,18 @@ class TestTeams:
         files = one(objects, "ConfigMap", "-teams")["data"]
         for setting in TEAMS:
             path = setting.partition("=")[2]
-            with open(path) as file:
-                assert files[path.rsplit("/", 1)[1]].rstrip() == file.read().rstrip()
+            assert files[Path(path).name].rstrip() == Path(path).read_text().rstrip()
         assert "wherry pools --json" in str(of_kind(objects, "Job"))
 
     def test_the_reaper_visits_their_namespaces(self, render: Render) -> None:
         """And no other; without teams there is none."""
-        command = one(render("airflow", set_files=TEAMS), "CronJob", "-reaper")["spec"]["jobTemplate"]["spec"]["template"]
+        command = one(render("airflow", set_files=TEAMS), "CronJob", "-reaper")["spec"]["jobTemplate"]["spec"][
+            "template"
+        ]
         assert command["spec"]["containers"][0]["command"][2:] == ["60", "team-finance", "team-growth"]
-        assert not [item for item in of_kind(render("airflow"), "CronJob") if item["metadata"]["name"].endswith("reaper")]
+        assert not [
+            item for item in of_kind(render("airflow"), "CronJob") if item["metadata"]["name"].endswith("reaper")
+        ]
 
 
 def _pod(phase: str, ended: timedelta | None, created: timedelta, now: datetime) -> SimpleNamespace:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from tests.charts.conftest import CHARTS, ROOT, TEAMS, Object, Render, containers, of_kind, one, pods
@@ -13,12 +13,6 @@ from tests.charts.conftest import CHARTS, ROOT, TEAMS, Object, Render, container
 KUBERNETES = json.loads(Path(__file__).with_name("kubernetes.schema.json").read_text())
 CUSTOM = {"ExternalSecret", "CiliumNetworkPolicy", "HTTPRoute"}  # not in a bare cluster
 LONG_RUNNING = {"Deployment", "StatefulSet"}
-
-
-@pytest.fixture(params=["airflow", "team"])
-def objects(request: pytest.FixtureRequest) -> list[Object]:
-    """All objects of either chart, in all variants."""
-    return request.getfixturevalue(request.param)
 
 
 def _problems(item: Object) -> list[str]:
@@ -189,7 +183,9 @@ class TestSecrets:
     def test_no_generated_value_is_anywhere_else(self, airflow: list[Object], team: list[Object]) -> None:
         """The value of a Secret occurs in no other object, plain or encoded."""
         objects = [*airflow, *team]
-        values = [base64.b64decode(value).decode() for item in of_kind(objects, "Secret") for value in item["data"].values()]
+        values = [
+            base64.b64decode(value).decode() for item in of_kind(objects, "Secret") for value in item["data"].values()
+        ]
         rest = json.dumps([item for item in objects if item["kind"] != "Secret"])
         for value in values:
             if len(value) > 4:

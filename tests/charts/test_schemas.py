@@ -37,7 +37,9 @@ def test_there_are_enough_mistakes() -> None:
 def test_airflow_is_lint_clean(helm: Helm, variant: str) -> None:
     """`helm lint --strict` finds nothing, with any of the example values."""
     files = [argument for team in TEAMS for argument in ("--set-file", team)]
-    done = helm("lint", "--strict", CHARTS / "airflow", "--values", CHARTS / f"airflow/ci/{variant}-values.yaml", *files)
+    done = helm(
+        "lint", "--strict", CHARTS / "airflow", "--values", CHARTS / f"airflow/ci/{variant}-values.yaml", *files
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

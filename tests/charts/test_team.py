@@ -42,7 +42,11 @@ def test_the_quota_is_the_team_files(render: Render, file: Path) -> None:
     quota = yaml.safe_load(file.read_text())["quota"]
     objects = render("team", file)
     hard = one(objects, "ResourceQuota", "team")["spec"]["hard"]
-    assert (hard["pods"], hard["limits.cpu"], hard["limits.memory"]) == (str(quota["pods"]), quota["cpu"], quota["memory"])
+    assert (hard["pods"], hard["limits.cpu"], hard["limits.memory"]) == (
+        str(quota["pods"]),
+        quota["cpu"],
+        quota["memory"],
+    )
     (limit,) = one(objects, "LimitRange", "team")["spec"]["limits"]
     assert limit == {"type": "Pod", "max": {"cpu": quota["cpu_per_pod"], "memory": quota["memory_per_pod"]}}
 
@@ -58,11 +62,14 @@ def test_nothing_is_reachable_but_dns(render: Render) -> None:
     policies = {item["metadata"]["name"]: item["spec"] for item in of_kind(render("team", FINANCE), "NetworkPolicy")}
     assert policies.keys() == {"default-deny", "dns"}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert {(port["protocol"], port["port"]) for port in policies["dns"]["egress"][0]["ports"]} == {("UDP", 53), ("TCP", 53)}
+    assert {(port["protocol"], port["port"]) for port in policies["dns"]["egress"][0]["ports"]} == {
+        ("UDP", 53),
+        ("TCP", 53),
+    }
 
 
 def test_the_warehouses_are_reachable_but_not_the_clouds_metadata(render: Render) -> None:
-    """The link-local block is taken out of "everywhere"; other blocks and in-cluster warehouses stay as they are named."""
+    """The link-local block is taken out of "everywhere"; all else stays as it is named."""
     spec = one(render("team", FINANCE, EVERYTHING), "NetworkPolicy", "warehouses")["spec"]
     everywhere, block, labelled, whole = (rule["to"][0] for rule in spec["egress"])
     assert everywhere == {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}
@@ -113,6 +120,7 @@ class TestPolicy:
 
 def test_two_teams_share_no_object(render: Render) -> None:
     """Cluster-wide names hold the namespace; all else is in it."""
+
     def keys(file: Path) -> set[tuple[str, str, str]]:
         objects = render("team", file, name=f"team-{file.stem}")
         return {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in objects}

@@ -20,7 +20,9 @@ def expired(pods: Iterable[Any], now: datetime, keep: timedelta) -> Iterator[Any
         if pod.status.phase not in ("Succeeded", "Failed"):
             continue
         states = [status.state.terminated for status in pod.status.container_statuses or () if status.state.terminated]
-        ended = max((state.finished_at for state in states if state.finished_at), default=pod.metadata.creation_timestamp)
+        ended = max(
+            (state.finished_at for state in states if state.finished_at), default=pod.metadata.creation_timestamp
+        )
         if now - ended > keep:
             yield pod
 

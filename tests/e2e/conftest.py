@@ -1,0 +1,88 @@
+"""A real cluster, named by WHERRY_E2E_KUBECONFIG, and two teams in it that exist for these tests alone."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.charts.conftest import CHARTS, ROOT, module
+
+tools = module(CHARTS / "tools.py")
+AIRFLOW = "wherry-e2e-airflow"
+WORKER = f"system:serviceaccount:{AIRFLOW}:airflow-worker"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Calls of the Kubernetes API, by kubectl."""
+
+    kubeconfig: str
+    kubectl: Path
+    helm: Path
+
+    def __call__(
+        self, *arguments: str, user: str | None = None, body: object = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl, as the cluster's admin or as another user; `body` is what `-f -` reads."""
+        identity = ["--as", user] if user else []
+        return self._run(self.kubectl, *identity, *arguments, text=yaml.safe_dump(body) if body else None)
+
+    def install(self, team: str, file: Path, *settings: str) -> None:
+        """Install charts/team for a team file under another name; fails the test where helm does."""
+        pairs = (f"name={team}", f"namespace={team}", f"platform.airflow.namespace={AIRFLOW}", *settings)
+        values = [argument for pair in pairs for argument in ("--set", pair)]
+        arguments = [
+            "upgrade",
+            "--install",
+            team,
+            str(CHARTS / "team"),
+            "--namespace",
+            AIRFLOW,
+            "-f",
+            str(file),
+            *values,
+        ]
+        done = self._run(self.helm, *arguments)
+        assert done.returncode == 0, done.stderr
+
+    def uninstall(self, team: str) -> None:
+        """Remove a team's release and, which the chart doesn't, its namespace."""
+        self._run(self.helm, "uninstall", team, "--namespace", AIRFLOW)
+        self("delete", "namespace", team, "--wait=false")
+
+    def _run(self, program: Path, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "KUBECONFIG": self.kubeconfig}
+        return subprocess.run(
+            [program, *arguments], check=False, input=text, capture_output=True, text=True, timeout=120, env=environment
+        )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster; one clear line where there is none."""
+    kubeconfig = os.environ.get("WHERRY_E2E_KUBECONFIG")
+    if not kubeconfig:
+        pytest.skip("no cluster: set WHERRY_E2E_KUBECONFIG to the kubeconfig of one that may be written to")
+    kubectl, helm = tools.find("kubectl"), tools.find("helm")
+    if kubectl is None or helm is None:
+        pytest.skip("kubectl or helm is missing")
+    return Cluster(kubeconfig, kubectl, helm)
+
+
+@pytest.fixture(scope="session")
+def teams(cluster: Cluster) -> Iterator[Cluster]:
+    """Teams e2e-finance and e2e-growth as the chart makes them, and e2e-bare, whose namespace has no Pod Security."""
+    for namespace in (AIRFLOW, "e2e-bare"):
+        cluster("create", "namespace", namespace)
+    cluster("create", "serviceaccount", "airflow-worker", "--namespace", AIRFLOW)
+    cluster.install("e2e-finance", ROOT / "k8s/teams/finance.yaml")
+    cluster.install("e2e-growth", ROOT / "k8s/teams/growth.yaml")
+    cluster.install("e2e-bare", ROOT / "k8s/teams/finance.yaml", "platform.namespace.create=false")
+    yield cluster
+    for team in ("e2e-finance", "e2e-growth", "e2e-bare"):
+        cluster.uninstall(team)
+    cluster("delete", "namespace", AIRFLOW, "--wait=false")

@@ -227,21 +227,6 @@ def test_a_slice_that_lacks_a_node_gives_way_to_the_project(shop: Release, tmp_p
     assert "lacked" in done.record.loaded_why
 
 
-def test_a_hook_that_looks_up_nodes_by_itself_needs_the_project(shop: Release, tmp_path: Path) -> None:
-    """dbt checks no hook's references, so no slice can know them."""
-    project = tmp_path / "project"
-    shutil.copytree(HERE / "projects" / "shop", project)
-    (project / "macros" / "look.sql").write_text(
-        "{% macro look() %}{{ glance() }}{% endmacro %}"
-        "{% macro glance() %}{% if execute %}select 1 from {{ ref('stg_orders') }}{% endif %}{% endmacro %}"
-    )
-    config = project / "dbt_project.yml"
-    config.write_text(config.read_text().replace("on-run-end: ", "on-run-end: '{{ look() }}' # "))
-    done = run_node(make_release(project, tmp_path / "release", shop.env), "model.shop.contracted", "run")
-    assert (done.code, done.record.loaded) == (0, "project")
-    assert "hook's macro glance" in done.record.loaded_why
-
-
 def test_slices_of_another_dbt_are_not_used(shop: Release, tmp_path: Path) -> None:
     """An image with another dbt than the release was built with parses the project."""
     folder = tmp_path / "release"

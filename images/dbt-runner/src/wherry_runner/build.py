@@ -102,14 +102,12 @@ def write_slices(manifest: Manifest, index: slices.Index, folder: Path, placehol
     (folder / slices.SHARED).write_bytes(slices.pack(shared))
     (folder / slices.GRAPH).write_bytes(slices.pack(cut.flat_graph(manifest)))
     tests = cut.tests_by_parent(manifest)
-    hook = cut.hook_that_refers(manifest)
-    why = f"the on-run hook's macro {hook} may look up any node" if hook else ""
     for uid in cut.sliceable(manifest):
-        slices.node_path(folder, uid).write_bytes(_slice(manifest, uid, tests, why, placeholders))
+        slices.node_path(folder, uid).write_bytes(_slice(manifest, uid, tests, placeholders))
     (folder / slices.INDEX).write_text(json.dumps(asdict(index), sort_keys=True) + "\n")
 
 
-def _slice(manifest: Manifest, uid: str, tests: dict[str, list[str]], why: str, placeholders: Sequence[str]) -> bytes:
+def _slice(manifest: Manifest, uid: str, tests: dict[str, list[str]], placeholders: Sequence[str]) -> bytes:
     try:
         part = cut.cut(manifest, uid, tests)
     except cut.CannotCutError as error:
@@ -122,9 +120,8 @@ def _slice(manifest: Manifest, uid: str, tests: dict[str, list[str]], why: str, 
     ]
     data = slices.pack(members)
     shown = [value for value in placeholders if value.encode() in data]
-    if shown and not why:
+    if shown:
         why = f"its configuration holds the value of {shown[0].removeprefix(_PREFIX)}, known only in the pod"
-    if why:
         return slices.pack({"why": why})
     nodes = [manifest.expect(member) for member in (*part.whole, *part.inlined, *part.leaves)]
     env = {name: _parsed_with(manifest.env_vars[name]) for name in sorted(cut.env_names(manifest, nodes))}

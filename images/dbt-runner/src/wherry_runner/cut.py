@@ -115,25 +115,6 @@ def env_names(manifest: Manifest, members: Iterable[GraphMemberNode]) -> set[str
     return found & set(manifest.env_vars)
 
 
-def hook_that_refers(manifest: Manifest) -> str:
-    """Return the macro of an on-run hook that calls ref() or source() out of dbt's sight, or "".
-
-    dbt checks no hook's references, so a macro may look up any node of the project when it runs.
-    """
-    hooks = [node for node in manifest.nodes.values() if isinstance(node, HookNode)]
-    todo = [uid for node in hooks for uid in node.depends_on.macros]
-    seen: set[str] = set()
-    while todo:
-        macro = manifest.macros.get(todo.pop())
-        if macro is None or macro.unique_id in seen or macro.package_name == "dbt":
-            continue
-        seen.add(macro.unique_id)
-        if any(call in macro.macro_sql.replace(" ", "") for call in ("ref(", "source(")):
-            return str(macro.name)
-        todo += macro.depends_on.macros
-    return ""
-
-
 @dataclass(frozen=True)
 class _Cutter:
     """Collects the parents of a slice's nodes."""

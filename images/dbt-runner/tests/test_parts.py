@@ -39,6 +39,7 @@ from wherry.results.codec import NodeResult, Record, Status
         'could not translate host name "db" to address: Temporary failure in name resolution',
         "error (40001): try again",
         "HTTP status 429",
+        'duplicate key value violates unique constraint "pg_namespace_nspname_index"',
     ],
 )
 def test_outages_are_transient(message: str) -> None:
@@ -54,6 +55,7 @@ def test_outages_are_transient(message: str) -> None:
         "002003 (42S02): SQL compilation error: Object 'X' does not exist or not authorized.",
         "000604 (57014): SQL execution canceled",
         "division by zero",
+        'duplicate key value violates unique constraint "orders_pkey"',
         'relation "x_503" does not exist',
         "Got 429 results, configured to fail if != 0",
         "canceling statement due to statement timeout",

@@ -29,7 +29,9 @@ _POSTGRES: Final = re.compile(
     r"|could not receive data from server|could not send data to server|no route to host|network is unreachable"
     r"|temporary failure in name resolution|terminating connection due to|the database system is (?:starting up"
     r"|shutting down|in recovery mode|not yet accepting connections)|too many (?:clients|connections)"
-    r"|remaining connection slots|could not serialize access|deadlock detected|EOF detected",
+    r"|remaining connection slots|could not serialize access|deadlock detected|EOF detected"
+    # Two pods that create the same schema, type or grant at once.
+    r"|tuple concurrently updated|pg_namespace_nspname_index|pg_type_typname_nsp_index",
     re.IGNORECASE,
 )
 _SQLSTATE: Final = re.compile(

@@ -127,6 +127,10 @@ class AirflowApi:
         action = {"action": "create", "entities": entities, "action_on_existence": "overwrite"}
         self._call("PATCH", "/pools", {"actions": [action]})
 
+    def pools(self) -> frozenset[str]:
+        """The names of the pools that there are."""
+        return frozenset(pool["name"] for pool in self._call("GET", "/pools?limit=1000")["pools"])
+
     def dag_ids(self) -> frozenset[str]:
         """The DAGs that Airflow knows by now."""
         return frozenset(dag["dag_id"] for dag in self._call("GET", "/dags?limit=1000")["dags"])

@@ -72,7 +72,7 @@ class Postgres:
         process = self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
         try:
             self._wait_until_ready(process)
-            self._create_roles_and_databases()
+            ensure_databases(self.url(), self._roles, self._databases)
         except BaseException:
             self.stop()
             raise
@@ -161,30 +161,31 @@ class Postgres:
             f"{self._end_of_log()}"
         )
 
-    def _create_roles_and_databases(self) -> None:
-        import psycopg2
-        from psycopg2 import sql
-
-        connection = psycopg2.connect(self.url())
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("select rolname from pg_roles")
-                roles = {name for (name,) in cursor.fetchall()}
-                cursor.execute("select datname from pg_database")
-                databases = {name for (name,) in cursor.fetchall()}
-                for role, password in self._roles.items():
-                    verb = sql.SQL("alter" if role in roles else "create")
-                    name = sql.Identifier(role)
-                    cursor.execute(sql.SQL("{} role {} login password %s").format(verb, name), [password])
-                for database in self._databases.keys() - databases:
-                    name, owner = sql.Identifier(database), sql.Identifier(self._databases[database])
-                    cursor.execute(sql.SQL("create database {} owner {}").format(name, owner))
-        finally:
-            connection.close()
-
     def _end_of_log(self) -> str:
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-15:])
+
+
+def ensure_databases(url: str, roles: Mapping[str, str], databases: Mapping[str, str]) -> None:
+    """Make roles (name: password) and databases (name: owner) that aren't there, as the superuser of `url`."""
+    import psycopg2
+    from psycopg2 import sql
+
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select rolname from pg_roles")
+            known = {name for (name,) in cursor.fetchall()}
+            cursor.execute("select datname from pg_database")
+            missing = databases.keys() - {name for (name,) in cursor.fetchall()}
+            for role, password in roles.items():
+                verb = sql.SQL("alter" if role in known else "create")
+                cursor.execute(sql.SQL("{} role {} login password %s").format(verb, sql.Identifier(role)), [password])
+            for database in missing:
+                name, owner = sql.Identifier(database), sql.Identifier(databases[database])
+                cursor.execute(sql.SQL("create database {} owner {}").format(name, owner))
+    finally:
+        connection.close()
 
 
 def _programs() -> Path:

@@ -2,20 +2,36 @@
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
 from wherry.demo.airflow import USER, AirflowApi
+from wherry.demo.layout import Layout
 from wherry.demo.stack import Stack
 from wherry.demo.table import NodeRow, node_rows, render
 from wherry.errors import WherryError
+from wherry.teams import Team
 
 POLL_SECONDS = 1.0
 
 
-def run_all(stack: Stack, console: Console) -> bool:
+class Platform(Protocol):
+    """Where runs are: the demo on this machine, or a cluster. Runs queued before `began` have lost their tasks."""
+
+    teams: tuple[Team, ...]
+    api: AirflowApi
+    layout: Layout
+    began: datetime
+
+    def check(self) -> None:
+        """Raise a `WherryError` when something that runs need has died."""
+
+
+def run_all(stack: Platform, console: Console) -> bool:
     """Unpause and trigger every project's DAG and show its nodes until all runs have ended; True if all are green.
 
     Raises:
@@ -73,7 +89,7 @@ def wait_for_release(api: AirflowApi, dag_id: str, release_id: str, timeout: flo
         time.sleep(0.3)
 
 
-def wait_for_dags(stack: Stack, wanted: frozenset[str], timeout: float = 90) -> None:
+def wait_for_dags(stack: Platform, wanted: frozenset[str], timeout: float = 90) -> None:
     """Wait until Airflow has read these DAGs; a `WherryError` with its import errors if it has not in `timeout` s."""
     deadline = time.monotonic() + timeout
     while missing := wanted - stack.api.dag_ids():
@@ -84,7 +100,7 @@ def wait_for_dags(stack: Stack, wanted: frozenset[str], timeout: float = 90) -> 
         time.sleep(0.3)
 
 
-def begin(stack: Stack, dag_id: str) -> str:
+def begin(stack: Platform, dag_id: str) -> str:
     """Unpause a DAG; the id of the run that its schedule then starts, or of one that we trigger.
 
     Runs that an interrupted demo left are failed first: their tasks are gone, and a DAG runs once at a time.
@@ -102,7 +118,7 @@ def begin(stack: Stack, dag_id: str) -> str:
     return next(iter(runs))
 
 
-def _watch(stack: Stack, console: Console, dags: Mapping[str, str], runs: Mapping[str, str]) -> list[NodeRow]:
+def _watch(stack: Platform, console: Console, dags: Mapping[str, str], runs: Mapping[str, str]) -> list[NodeRow]:
     """Follow the runs to their end: a live table on a terminal, a line for each ended node elsewhere."""
     said: set[tuple[str, str]] = set()
     with Live(console=console, auto_refresh=False, transient=True) as live:

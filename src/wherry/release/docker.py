@@ -3,8 +3,9 @@
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from wherry.release.model import ReleaseError
 
@@ -38,13 +39,21 @@ class DockerImageBuilder:
 
 
 def context(folder: Path, runner: str) -> bytes:
-    """What Docker builds an image from, as a tar: the same files give the same bytes, readable by the pod's user."""
+    """What Docker builds an image from, as a tar."""
+    dockerfile = f"FROM {runner}\nCOPY release {RELEASE_FOLDER}\n".encode()
+    return tree(folder, "release", {"Dockerfile": dockerfile})
+
+
+def tree(folder: Path, name: str, files: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """`folder` under another name, and further files, as a tar: the same files give the same bytes, for all to read."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        dockerfile = f"FROM {runner}\nCOPY release {RELEASE_FOLDER}\n".encode()
-        tar.addfile(_plain(tarfile.TarInfo("Dockerfile"), len(dockerfile)), io.BytesIO(dockerfile))
-        for path in [folder, *sorted(folder.rglob("*"))]:
-            tar.add(path, f"release/{path.relative_to(folder)}", recursive=False, filter=_plain)
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            tar.addfile(_plain(entry), io.BytesIO(content))
+        for file in [folder, *sorted(folder.rglob("*"))]:
+            tar.add(file, f"{name}/{file.relative_to(folder)}", recursive=False, filter=_plain)
     return stream.getvalue()
 
 
@@ -72,10 +81,9 @@ def _run(command: Sequence[str], stdin: bytes | None) -> str:
     return done.stdout.decode().strip()
 
 
-def _plain(entry: tarfile.TarInfo, size: int | None = None) -> tarfile.TarInfo:
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     """The entry without what this machine adds to a file: owner, time, a mode by the umask."""
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""
     entry.mode = 0o755 if entry.isdir() else 0o644
-    entry.size = entry.size if size is None else size
     return entry

@@ -1,0 +1,72 @@
+"""helm and kubectl against the local cluster."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from wherry.cluster.shell import kubernetes_tool, run
+from wherry.errors import WherryError
+
+
+class Kube:
+    """One cluster, by its kubeconfig."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        """Nothing is asked of the cluster yet."""
+        self._environment = {"KUBECONFIG": str(kubeconfig)}
+
+    def kubectl(self, *arguments: str, stdin: bytes | None = None, timeout: float = 120) -> str:
+        """What kubectl printed; WherryError where it failed."""
+        command = (*kubernetes_tool("kubectl"), *arguments)
+        return run(*command, stdin=stdin, environment=self._environment, timeout=timeout).decode()
+
+    def helm(self, *arguments: str, values: Mapping[str, Any] | None = None, timeout: float = 900) -> str:
+        """What helm printed; `values` are what `--values -` reads, so that none is on a command line."""
+        stdin = None if values is None else json.dumps(values).encode()
+        command = (*kubernetes_tool("helm"), *arguments)
+        return run(*command, stdin=stdin, environment=self._environment, timeout=timeout).decode()
+
+    def apply(self, *documents: Mapping[str, Any]) -> None:
+        """Create or change objects; their content is on no command line."""
+        items = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(items).encode())
+
+    def apply_text(self, text: str) -> None:
+        """Create or change the objects of a YAML text."""
+        self.kubectl("apply", "--filename", "-", stdin=text.encode())
+
+    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        """One object; None where there is none."""
+        text = self.kubectl("get", kind, name, "--namespace", namespace, "--ignore-not-found", "--output", "json")
+        found: dict[str, Any] | None = json.loads(text) if text.strip() else None
+        return found
+
+    def items(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        """All objects of a kind that the arguments select."""
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *arguments, "--output", "json"))["items"]
+        return found
+
+    def wait_rolled_out(self, namespace: str, workloads: Iterable[str], timeout: int = 600) -> None:
+        """Wait until every workload's pods are the new ones, and ready."""
+        for workload in workloads:
+            arguments = ("rollout", "status", workload, "--namespace", namespace, f"--timeout={timeout}s")
+            self.kubectl(*arguments, timeout=timeout + 30)
+
+    @contextmanager
+    def forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
+        """Forward a free port of this machine to a Service's; yields it."""
+        arguments = ("port-forward", "--namespace", namespace, target, f":{port}", "--address", "127.0.0.1")
+        command = [*kubernetes_tool("kubectl"), "--kubeconfig", self._environment["KUBECONFIG"], *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            try:
+                said = cast(IO[str], process.stdout).readline()
+                found = re.search(r"127\.0\.0\.1:(\d+) ->", said)
+                if not found:
+                    raise WherryError(f"{target} in namespace {namespace} can't be reached: {said.strip()}")
+                yield int(found[1])
+            finally:
+                process.terminate()

@@ -1,0 +1,175 @@
+"""`task up`: from nothing to a green run, in steps that can each be repeated."""
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from wherry.cluster import images, kind, manifests
+from wherry.cluster.images import Images
+from wherry.cluster.kube import Kube
+from wherry.cluster.settings import AIRFLOW, WAREHOUSES, Settings
+from wherry.demo.airflow import USER, AirflowApi
+from wherry.demo.layout import REPOSITORY
+from wherry.demo.postgres import SUPERUSER, ensure_databases
+from wherry.demo.raw import load_raw
+from wherry.demo.state import State
+from wherry.errors import WherryError
+from wherry.release import Release, build_release
+from wherry.settings import image_repository
+from wherry.teams import Team, load_teams
+
+_WORKLOADS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+class Cluster:
+    """The local cluster and what `task up` puts into it. Each step does nothing where it has been done."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        """Read the team files; nothing is started."""
+        os.environ.update(settings.environment())
+        self.settings = settings
+        self.layout = settings.layout
+        self.began = datetime.min.replace(tzinfo=UTC)  # runs in the cluster outlive this process
+        self.kube = Kube(settings.layout.kubeconfig)
+        self.teams: tuple[Team, ...] = load_teams(settings.layout.teams)
+        self.console = console
+        self._secrets = State(settings.layout.state).secrets()
+        self.api = AirflowApi(settings.url, self._secrets.admin)
+
+    def team(self, name: str) -> Team:
+        """A team by its name."""
+        found = next((team for team in self.teams if team.name == name), None)
+        if found is None:
+            known = ", ".join(team.name for team in self.teams)
+            raise WherryError(f"{self.layout.teams}: found no team {name!r}, expected one of: {known}")
+        return found
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The admin's name and password."""
+        return USER, self._secrets.admin
+
+    def up(self) -> None:
+        """Make everything that is missing and change what differs; then wait until Airflow answers."""
+        with self._step("images and cluster"), ThreadPoolExecutor() as pool:
+            creating = pool.submit(kind.create, self.settings)
+            made = images.build_all(self.settings)
+            creating.result()
+        with self._step("images on the nodes"):
+            kind.load(self.settings.name, made.all())
+        self._remember(made)
+        postgres_uid = images.user_of(made.postgres, "postgres")
+        with self._step("warehouses, Airflow and a namespace per team"):
+            self._apply_warehouses(made, postgres_uid)
+            self._apply_airflow(made, postgres_uid)
+            for team in self.teams:
+                self.apply_team(team)
+        with self._step("raw data and releases"):
+            self._load_raw()
+            for team in self.teams:
+                for project in team.projects:
+                    self.release(team, project)
+        with self._step("Airflow is ready"):
+            self.kube.wait_rolled_out(AIRFLOW, [f"deployment/airflow-{name}" for name in _WORKLOADS])
+            self.api.wait_until_ready(self.check)
+            self._wait_for_pools()
+
+    def check(self) -> None:
+        """Nothing of ours runs on this machine; Kubernetes restarts what dies."""
+
+    def apply_team(self, team: Team) -> None:
+        """Make or change a team's namespace, and its Secret where the cluster's own warehouses are meant."""
+        file = self.layout.teams / f"{team.name}.yaml"
+        values = manifests.team_values(team, image_repository())
+        chart = ("upgrade", "--install", f"team-{team.name}", str(REPOSITORY / "charts" / "team"))
+        self.kube.helm(*chart, "--namespace", AIRFLOW, "--values", str(file), "--values", "-", values=values)
+        known = self.kube.get("secret", team.secret, team.namespace)
+        ours = known is None or manifests.DEMO_LABEL in known["metadata"].get("labels", {})
+        if ours and manifests.is_local(team):
+            held = manifests.warehouse_secret(manifests.SNOWFLAKE, manifests.POSTGRES, self._secrets.postgres)
+            self.kube.apply(manifests.secret(team.namespace, team.secret, held))
+        elif known is None:
+            self.console.print(
+                f"[yellow]{team.name}: make the Secret {team.secret} in namespace {team.namespace}[/]; "
+                "`task snowflake:connect` says how"
+            )
+
+    def apply_pools(self) -> None:
+        """Let Airflow know the teams' pools."""
+        self.api.log_in()
+        self.api.set_pools({name: slots for team in self.teams for name, slots in team.pools().items()})
+
+    def release(self, team: Team, project: str) -> Release:
+        """Release a project: Airflow sees the files at once, the nodes have the image."""
+        builder = kind.KindImages(self.settings.name, self._runner())
+        return build_release(team, project, self.layout.releases, root=self.layout.repository, images=builder).release
+
+    def load_raw_of(self, team: Team) -> None:
+        """Load the raw data of a team's projects into the cluster's own warehouses."""
+        if not manifests.is_local(team):
+            return
+        with (
+            self.kube.forward(WAREHOUSES, "service/snowflake", manifests.SNOWFLAKE[1]) as snowflake,
+            self.kube.forward(WAREHOUSES, "service/postgres", manifests.POSTGRES[1]) as postgres,
+        ):
+            self._ensure_databases(postgres)
+            here = ("127.0.0.1", snowflake), ("127.0.0.1", postgres)
+            secret = manifests.warehouse_secret(*here, self._secrets.postgres)
+            for project in team.projects.values():
+                load_raw(team, project, secret, self.layout.repository)
+
+    def _load_raw(self) -> None:
+        self.kube.wait_rolled_out(WAREHOUSES, ["deployment/snowflake", "deployment/postgres"])
+        for team in self.teams:
+            self.load_raw_of(team)
+
+    def _ensure_databases(self, port: int) -> None:
+        databases = manifests.databases(self.teams)
+        roles = dict.fromkeys(databases.values(), self._secrets.postgres)
+        ensure_databases(
+            f"postgresql://{SUPERUSER}:{self._secrets.postgres}@127.0.0.1:{port}/postgres", roles, databases
+        )
+
+    def _apply_warehouses(self, made: Images, postgres_uid: int) -> None:
+        text = (REPOSITORY / "k8s" / "kind" / "warehouses.yaml").read_text()
+        self.kube.apply_text(manifests.warehouses(text, made, postgres_uid))
+        self.kube.apply(manifests.secret(WAREHOUSES, "postgres", {"password": self._secrets.postgres}))
+
+    def _apply_airflow(self, made: Images, postgres_uid: int) -> None:
+        login = manifests.secret(AIRFLOW, "airflow-login", {"password": self._secrets.admin})
+        self.kube.apply(manifests.namespace(AIRFLOW), login, *manifests.results_volume())
+        files = {team.name: (self.layout.teams / f"{team.name}.yaml").read_text() for team in self.teams}
+        values = manifests.airflow_values(self.settings, made, files, postgres_uid)
+        chart = ("upgrade", "--install", "airflow", str(REPOSITORY / "charts" / "airflow"))
+        self.kube.helm(*chart, "--namespace", AIRFLOW, "--values", "-", values=values)
+
+    def _wait_for_pools(self, timeout: float = 300) -> None:
+        """Wait for the bootstrap job: a task whose pool isn't there waits for ever."""
+        wanted = {name for team in self.teams for name in team.pools()}
+        deadline = time.monotonic() + timeout
+        while missing := wanted - self.api.pools():
+            if time.monotonic() > deadline:
+                raise WherryError(f"Airflow has no pools {', '.join(sorted(missing))}; see: task logs NAME=bootstrap")
+            time.sleep(1)
+
+    def _remember(self, made: Images) -> None:
+        """Note the runner's image, so that a release needs no build of it."""
+        (self.layout.state / "runner-image").write_text(made.runner)
+
+    def _runner(self) -> str:
+        try:
+            return (self.layout.state / "runner-image").read_text()
+        except FileNotFoundError:
+            raise WherryError("there is no local cluster yet; make it with: task up") from None
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        with self.console.status(what):
+            yield
+        self.console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - began:.1f} s[/]")

@@ -46,7 +46,9 @@ def up(
 [bold]Airflow[/]   {cluster.settings.url}   login [bold]{user}[/] / [bold]{password}[/]
 [bold]cluster[/]   export KUBECONFIG={cluster.layout.kubeconfig}
 
-Next: [bold]task status[/] shows it all, [bold]task up:release TEAM=growth[/] releases a change, [bold]task down[/] removes it.
+[bold]task status[/]                     what runs there
+[bold]task up:release TEAM=growth[/]     release a change
+[bold]task down[/]                       remove the cluster and its data
 """,
         soft_wrap=True,
     )

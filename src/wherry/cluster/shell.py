@@ -15,7 +15,7 @@ _HELM_AND_KUBECTL = REPOSITORY / "charts" / "tools.py"
 def run(
     *command: str | Path, stdin: bytes | None = None, environment: Mapping[str, str] | None = None, timeout: float = 900
 ) -> bytes:
-    """What the program printed; WherryError, naming it and quoting it, where it failed or took more than `timeout` s."""
+    """What the program printed; WherryError, with its own words, where it failed or took longer than `timeout` s."""
     words = [str(word) for word in command]
     said = " ".join(words[:4])
     try:

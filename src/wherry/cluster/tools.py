@@ -18,12 +18,13 @@ class Tool:
     remedy: str
 
 
+_KIND = "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
 TOOLS = (
-    Tool("docker", ("docker", "version", "--format", "{{.Server.Version}}"), "install and start Docker or Podman's docker: https://docs.docker.com/engine/install/"),
-    Tool("kind", ("kind", "version"), "install kind 0.24 or later: https://kind.sigs.k8s.io/docs/user/quick-start/#installation"),
-    Tool("kubectl", (*kubernetes_tool("kubectl"), "version", "--client"), "install kubectl: https://kubernetes.io/docs/tasks/tools/"),
-    Tool("helm", (*kubernetes_tool("helm"), "version", "--short"), "install Helm 3.19 or later: https://helm.sh/docs/intro/install/"),
-)  # fmt: skip
+    Tool("docker", ("docker", "version"), "install Docker and start it: https://docs.docker.com/engine/install/"),
+    Tool("kind", ("kind", "version"), f"install kind 0.24 or later: {_KIND}"),
+    Tool("kubectl", (*kubernetes_tool("kubectl"), "version", "--client"), "https://kubernetes.io/docs/tasks/tools/"),
+    Tool("helm", (*kubernetes_tool("helm"), "version"), "3.19 or later: https://helm.sh/docs/intro/install/"),
+)
 
 
 def check(works: Callable[[Tool], bool] | None = None) -> None:

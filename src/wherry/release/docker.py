@@ -13,7 +13,7 @@ RELEASE_FOLDER = "/wherry/release"
 """Where an image holds its release: what `WHERRY_RELEASE` says in the runner's image."""
 
 Deliver = Callable[[str], str | None]
-"""Brings a built image, named by its reference, to where pods find it; returns the digest where a registry gives one."""
+"""Brings a built image to where pods find it; returns the digest where a registry gives one."""
 
 
 class DockerImageBuilder:

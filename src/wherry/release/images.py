@@ -12,7 +12,7 @@ class ImageBuilder(Protocol):
     """Turns a release's image folder into an image that pods can run."""
 
     def base(self) -> str:
-        """What lies beneath every release, by its content: another base makes another release. "" where nothing does."""
+        """What lies beneath every release, by its content, or "": another base makes another release."""
         ...
 
     def build(self, folder: Path, reference: str) -> str | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the `cluster` commands."""
     cluster = typer.Typer(no_args_is_help=True, help="Two teams' dbt projects on a local Kubernetes cluster (kind).")
-    for command in (tools, up, down, release, images):
+    for command in (tools, up, down, status, ui, release, images):
         cluster.command(command.__name__)(command)
     app.add_typer(cluster, name="cluster")
 
@@ -37,7 +37,7 @@ def up(
     from wherry.demo.run import run_all
 
     check()
-    cluster = _cluster()
+    cluster = attach()
     cluster.up()
     green = run_all(cluster, cluster.console) if run else True
     user, password = cluster.login
@@ -73,6 +73,35 @@ def down() -> None:
     Console().print(f"The cluster {settings.name} is gone, and its data with it.")
 
 
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show components, teams, last runs and pods; exit code 3 where a component isn't ready.
+
+    Example: wherry cluster status
+    """
+    from dataclasses import asdict
+
+    from wherry.cluster.status import read, render
+
+    cluster = attach()
+    found = read(cluster.kube, cluster.api, cluster.teams)
+    if as_json:
+        cluster.console.print_json(data=asdict(found))
+    else:
+        cluster.console.print(render(found))
+    if not found.healthy:
+        raise typer.Exit(3)
+
+
+def ui() -> None:
+    """Say where Airflow's UI is, and how to log in.
+
+    Example: wherry cluster ui
+    """
+    cluster = attach()
+    user, password = cluster.login
+    cluster.console.print(f"{cluster.settings.url}   login [bold]{user}[/] / [bold]{password}[/]")
+
+
 def release(
     team: Annotated[str, typer.Argument(help="The team's name.")],
     project: Annotated[str | None, typer.Argument(help="One of its projects; all by default.")] = None,
@@ -85,7 +114,7 @@ def release(
 
     from wherry.demo.run import wait_for_release
 
-    cluster = _cluster()
+    cluster = attach()
     cluster.api.log_in()
     owner = cluster.team(team)
     for name in [project] if project else owner.projects:
@@ -117,7 +146,8 @@ def images() -> None:
     console.print(table)
 
 
-def _cluster() -> "Cluster":
+def attach() -> "Cluster":
+    """The local cluster that the environment names, which may not be there yet."""
     from rich.console import Console
 
     from wherry.cluster.settings import Settings

@@ -1,6 +1,7 @@
 """`task up`: from nothing to a green run, in steps that can each be repeated."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,15 @@ class Cluster:
         """Let Airflow know the teams' pools."""
         self.api.log_in()
         self.api.set_pools({name: slots for team in self.teams for name, slots in team.pools().items()})
+
+    def remove_team(self, name: str) -> str:
+        """Take a team's DAGs, rights and policies out; says what stays. The team file may be gone already."""
+        self.api.log_in()
+        for dag_id in (known for known in self.api.dag_ids() if known.startswith(f"{name}__")):
+            self.api.pause(dag_id)
+        shutil.rmtree(self.layout.releases / name, ignore_errors=True)
+        self.kube.helm("uninstall", f"team-{name}", "--namespace", AIRFLOW, "--ignore-not-found")
+        return f"namespace team-{name} with its Secret, the warehouse's data, Airflow's history of its runs"
 
     def release(self, team: Team, project: str) -> Release:
         """Release a project: Airflow sees the files at once, the nodes have the image."""

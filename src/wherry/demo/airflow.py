@@ -166,6 +166,17 @@ class AirflowApi:
         """Let the scheduler run the DAG."""
         self._call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
+    def latest_run(self, dag_id: str) -> dict[str, Any] | None:
+        """The run of a DAG that began last; None where there has been none."""
+        runs: list[dict[str, Any]] = self._call("GET", f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=1")[
+            "dag_runs"
+        ]
+        return runs[0] if runs else None
+
+    def pause(self, dag_id: str) -> None:
+        """Let the scheduler start no run of the DAG."""
+        self._call("PATCH", f"/dags/{dag_id}", {"is_paused": True})
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """A run's state: queued, running, success or failed."""
         state: str = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"]

@@ -48,6 +48,11 @@ def secret(namespace: str, name: str, values: Mapping[str, str]) -> Json:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": encoded}
 
 
+def read_secret(found: Json) -> dict[str, str]:
+    """A Secret's values."""
+    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+
+
 def namespace(name: str) -> Json:
     """A Namespace."""
     meta = {"name": name, "labels": {"app.kubernetes.io/part-of": "wherry"}}

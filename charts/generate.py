@@ -91,30 +91,34 @@ def _values(schema: Schema, root: Schema, depth: int) -> Iterator[str]:
 
 
 def reference(schema: Schema, chart: str) -> str:
-    """The reference page: a table for each top-level value."""
+    """The reference page: a table of the values that stand alone, then one for each group."""
     parts = [f"# {schema['title']}: its values", schema["description"].strip(), "Made from the chart's schema."]
-    for name, given in schema["properties"].items():
-        prop = resolve(given, schema)
-        if chart == "chart-team" and name != "platform":
-            continue
-        parts.append(f"## {name}\n\n{_text(prop)}")
-        rows = list(_rows(prop, schema, name))
-        parts.append("\n".join(["| value | type | default | meaning |", "|---|---|---|---|", *rows]))
+    values = {name: resolve(prop, schema) for name, prop in schema["properties"].items()}
     if chart == "chart-team":
-        parts.insert(2, "The other keys are the team file's: [team-file.md](team-file.md).")
+        parts.append("The other keys are the team file's: [team-file.md](team-file.md).")
+        values = {"platform": values["platform"]}
+    groups = {name: prop for name, prop in values.items() if "properties" in prop}
+    if alone := {name: prop for name, prop in values.items() if name not in groups}:
+        parts += ["## Values that stand alone", _table(alone, schema, "")]
+    for name, prop in groups.items():
+        parts += [f"## {name}", _text(prop), _table(prop["properties"], schema, f"{name}.")]
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(prop: Schema, root: Schema, path: str) -> Iterator[str]:
-    prop = resolve(prop, root)
-    if prop.get("properties") and "default" not in prop:
-        for name, inner in prop["properties"].items():
-            yield from _rows(inner, root, f"{path}.{name}")
-        return
-    value = default(prop, root)
-    shown = "" if value is _NONE else f"`{json.dumps(value, ensure_ascii=False)}`"
-    cells = [f"`{path}`", _kind(prop), shown, _text(prop)]
-    yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _table(properties: Schema, root: Schema, prefix: str) -> str:
+    return "\n".join(["| value | type | default | meaning |", "|---|---|---|---|", *_rows(properties, root, prefix)])
+
+
+def _rows(properties: Schema, root: Schema, prefix: str) -> Iterator[str]:
+    for name, given in properties.items():
+        prop = resolve(given, root)
+        if prop.get("properties") and "default" not in prop:
+            yield from _rows(prop["properties"], root, f"{prefix}{name}.")
+            continue
+        value = default(prop, root)
+        shown = "" if value is _NONE else f"`{json.dumps(value, ensure_ascii=False)}`"
+        cells = (f"`{prefix}{name}`", _kind(prop), shown, _text(prop))
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _kind(prop: Schema) -> str:

@@ -103,6 +103,50 @@ class TestReleases:
         assert "/opt/airflow/releases" not in mounts
 
 
+class TestAccess:
+    """Who reaches the API server."""
+
+    def test_everyone_by_default(self, render: Render) -> None:
+        """A rule without peers: the port is open to the cluster's network."""
+        (rule,) = one(render("airflow"), "NetworkPolicy", "-api-server")["spec"]["ingress"]
+        assert rule == {"ports": [{"protocol": "TCP", "port": 8080}]}
+
+    def test_the_named_peers_and_our_own_programs(self, render: Render) -> None:
+        """With peers named, tasks still reach it: they report their state to it."""
+        objects = render("airflow", CHARTS / "airflow/ci/everything-values.yaml", set_files=TEAMS)
+        (rule,) = one(objects, "NetworkPolicy", "-api-server")["spec"]["ingress"]
+        components = {
+            peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            for peer in rule["from"]
+            if "podSelector" in peer
+        }
+        assert components == {"scheduler", "workers", "triggerer", "dag-processor", "test"}
+        assert {"ipBlock": {"cidr": "10.0.0.0/8"}} in rule["from"]
+
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            (("apiServer.ingress.enabled=true", "apiServer.ingress.host=a.example.com"), "http://a.example.com"),
+            (
+                (
+                    "apiServer.ingress.enabled=true",
+                    "apiServer.ingress.host=a.example.com",
+                    "apiServer.ingress.tlsSecret=tls",
+                    "apiServer.ingress.path=/airflow/",
+                ),
+                "https://a.example.com/airflow",
+            ),
+            (("api.baseUrl=http://localhost:30080",), "http://localhost:30080"),
+        ],
+        ids=["ingress", "tls-and-path", "given"],
+    )
+    def test_the_url_follows_from_what_serves_it(
+        self, render: Render, settings: tuple[str, ...], expected: str
+    ) -> None:
+        """Links in the UI and in alerts point where users come in."""
+        assert config(render("airflow", settings=settings))["AIRFLOW__API__BASE_URL"] == expected
+
+
 class TestExecutors:
     """One value decides where tasks wait."""
 

@@ -144,7 +144,7 @@ is left out: only programs that may have it get it, in their pod. */}}
 {{- end -}}
 {{- $_ := mustMergeOverwrite $data (dict "AIRFLOW_CONFIG" "/etc/airflow/airflow.cfg" "AIRFLOW_HOME" "/opt/airflow" "HOME" "/tmp" "USER" "airflow") -}}
 {{- if ne .Values.releases.source "git" -}}{{- $_ := set $data "WHERRY_RELEASES" "/opt/airflow/releases" -}}{{- end -}}
-{{- if .Values.releases.wherryResults.existingClaim -}}{{- $_ := set $data "WHERRY_RESULTS" "/opt/airflow/results" -}}{{- end -}}
+{{- if .Values.results.existingClaim -}}{{- $_ := set $data "WHERRY_RESULTS" "/opt/airflow/results" -}}{{- end -}}
 {{- with .Values.otel -}}
 {{- if .endpoint -}}
   {{- $_ := set $data "OTEL_EXPORTER_OTLP_ENDPOINT" .endpoint -}}

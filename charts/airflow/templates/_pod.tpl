@@ -126,7 +126,7 @@ volumeMounts:
   {{- else if eq $v.releases.source "volume" }}
   - {name: releases, mountPath: /opt/airflow/releases, readOnly: true}
   {{- end }}
-  {{- if $v.releases.wherryResults.existingClaim }}
+  {{- if $v.results.existingClaim }}
   - {name: results, mountPath: /opt/airflow/results}
   {{- end }}
   {{- with .mounts }}
@@ -162,7 +162,7 @@ volumeMounts:
   persistentVolumeClaim: {claimName: {{ $v.releases.volume.existingClaim }}, readOnly: true}
   {{- end }}
 {{- end }}
-{{- with $v.releases.wherryResults.existingClaim }}
+{{- with $v.results.existingClaim }}
 - name: results
   persistentVolumeClaim: {claimName: {{ . }}}
 {{- end }}

@@ -16,6 +16,13 @@ AIRFLOW = "wherry-e2e-airflow"
 WORKER = f"system:serviceaccount:{AIRFLOW}:airflow-worker"
 
 
+def skip_without_cluster() -> None:
+    """Skip the module that calls this, in one line, where no cluster is named."""
+    if not os.environ.get("WHERRY_E2E_KUBECONFIG"):
+        reason = "no cluster: set WHERRY_E2E_KUBECONFIG to the kubeconfig of one that may be written to"
+        pytest.skip(reason, allow_module_level=True)
+
+
 @dataclass(frozen=True)
 class Cluster:
     """Calls of the Kubernetes API, by kubectl."""
@@ -63,14 +70,11 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """The cluster; one clear line where there is none."""
-    kubeconfig = os.environ.get("WHERRY_E2E_KUBECONFIG")
-    if not kubeconfig:
-        pytest.skip("no cluster: set WHERRY_E2E_KUBECONFIG to the kubeconfig of one that may be written to")
+    """The cluster that WHERRY_E2E_KUBECONFIG names."""
     kubectl, helm = tools.find("kubectl"), tools.find("helm")
     if kubectl is None or helm is None:
         pytest.skip("kubectl or helm is missing")
-    return Cluster(kubeconfig, kubectl, helm)
+    return Cluster(os.environ["WHERRY_E2E_KUBECONFIG"], kubectl, helm)
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,12 @@ import pytest
 import yaml
 from kubernetes.client import ApiClient
 
-from tests.e2e.conftest import AIRFLOW, WORKER, Cluster
+from tests.e2e.conftest import AIRFLOW, WORKER, Cluster, skip_without_cluster
 from wherry.pod import PodPlan, TaskTry, make_pod
 from wherry.teams import Resources
 
 pytestmark = pytest.mark.e2e
+skip_without_cluster()
 
 Pod = dict[str, Any]
 FINANCE, GROWTH, BARE = "e2e-finance", "e2e-growth", "e2e-bare"

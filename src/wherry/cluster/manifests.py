@@ -87,11 +87,8 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
     return {
         "image": _image(images.airflow),
         "teams": dict(team_files),
-        "releases": {
-            "source": "volume",
-            "volume": {"hostPath": "/wherry/releases"},
-            "wherryResults": {"existingClaim": "results"},
-        },
+        "releases": {"source": "volume", "volume": {"hostPath": "/wherry/releases"}},
+        "results": {"existingClaim": "results"},
         "api": {"baseUrl": settings.url},
         "admin": {"existingSecret": "airflow-login"},
         "postgres": {"image": _image(images.postgres), "runAsUser": postgres_uid},

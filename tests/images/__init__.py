@@ -1,0 +1,1 @@
+"""The images: what can be said of them without building one, and with an engine."""

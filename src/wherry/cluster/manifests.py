@@ -14,6 +14,8 @@ DEMO_LABEL = "wherry.dev/demo"
 """Marks what `task up` made and may replace; a Secret without it is someone's own."""
 SNOWFLAKE = (f"snowflake.{WAREHOUSES}", 8085)
 POSTGRES = (f"postgres.{WAREHOUSES}", 5432)
+_LITTLE: Json = {"resources": {"requests": {"cpu": "25m"}}}
+"""So that on two cores there is room for the teams' pods: what isn't used by a component is theirs."""
 _PASSWORD = "DBT_ENV_SECRET_PASSWORD"  # noqa: S105 - the variable's name
 
 
@@ -91,12 +93,13 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
         "results": {"existingClaim": "results"},
         "api": {"baseUrl": settings.url},
         "admin": {"existingSecret": "airflow-login"},
-        "postgres": {"image": _image(images.postgres), "runAsUser": postgres_uid},
-        "apiServer": {"service": {"type": "NodePort", "nodePort": UI_NODE_PORT}},
+        "postgres": {"image": _image(images.postgres), "runAsUser": postgres_uid, **_LITTLE},
+        "apiServer": {"service": {"type": "NodePort", "nodePort": UI_NODE_PORT}, **_LITTLE},
+        **dict.fromkeys(("scheduler", "dagProcessor", "triggerer", "jobs"), _LITTLE),
         # The UI comes in by the node; the host's address is not known beforehand.
         "networkPolicies": {"apiServerFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]},
         "config": {
-            "dag_processor": {"min_file_process_interval": "10"},
+            "dag_processor": {"min_file_process_interval": "30"},
             "scheduler": {"scheduler_idle_sleep_time": "0.5"},
         },
     }

@@ -16,6 +16,7 @@ from wherry.demo.processes import Program
 from wherry.errors import WherryError
 
 USER = "admin"
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "DATABASE__SQL_ALCHEMY_CONN": settings.database,
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -220,10 +220,24 @@ class AirflowApi:
         self._call("PUT", f"/parseDagFile/{token}")
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self._http.request(method, path, json=body)
+        answer = self._request(method, path, body)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             self.log_in()
             answer = self._http.request(method, path, json=body)
         if answer.is_error:
             raise WherryError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
+
+    def _request(self, method: str, path: str, body: Any) -> httpx.Response:
+        """Send it; what only reads is tried again for a while where the server restarts or is overloaded."""
+        deadline = time.monotonic() + (_PATIENCE_SECONDS if method == "GET" else 0)
+        while True:
+            try:
+                answer = self._http.request(method, path, json=body)
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    raise WherryError(f"Airflow at {self._url} does not answer: {type(error).__name__}") from None
+            else:
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR or time.monotonic() > deadline:
+                    return answer
+            time.sleep(1)

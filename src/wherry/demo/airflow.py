@@ -114,8 +114,9 @@ class AirflowApi:
     def log_in(self) -> None:
         """Get a token; tokens that run out are renewed by themselves."""
         login = {"username": USER, "password": self._password}
-        answer = httpx.post(f"{self._url}/auth/token", json=login, timeout=30)
-        answer.raise_for_status()
+        answer = self._request("POST", f"{self._url}/auth/token", login, again=True)
+        if answer.is_error:
+            raise WherryError(f"Airflow at {self._url} refused the login of {USER}: {answer.status_code}")
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def set_pools(self, pools: Mapping[str, int]) -> None:
@@ -220,7 +221,7 @@ class AirflowApi:
         self._call("PUT", f"/parseDagFile/{token}")
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self._request(method, path, body)
+        answer = self._request(method, path, body, again=method == "GET")
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             self.log_in()
             answer = self._http.request(method, path, json=body)
@@ -228,9 +229,9 @@ class AirflowApi:
             raise WherryError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
 
-    def _request(self, method: str, path: str, body: Any) -> httpx.Response:
-        """Send it; what only reads is tried again for a while where the server restarts or is overloaded."""
-        deadline = time.monotonic() + (_PATIENCE_SECONDS if method == "GET" else 0)
+    def _request(self, method: str, path: str, body: Any, *, again: bool) -> httpx.Response:
+        """Send it, and `again` for a while where the server restarts or is overloaded."""
+        deadline = time.monotonic() + (_PATIENCE_SECONDS if again else 0)
         while True:
             try:
                 answer = self._http.request(method, path, json=body)

@@ -30,6 +30,16 @@ def image_repository() -> str:
     return os.environ.get("WHERRY_IMAGE_REPOSITORY", "wherry.local")
 
 
+def image_builder() -> str:
+    """How release images are made (`WHERRY_IMAGE_BUILDER`): local (the embedded cluster's) or docker."""
+    return os.environ.get("WHERRY_IMAGE_BUILDER", "local")
+
+
+def runner_image() -> str:
+    """The image that release images are made of (`WHERRY_RUNNER_IMAGE`), where Docker makes them."""
+    return os.environ.get("WHERRY_RUNNER_IMAGE", "ghcr.io/wherry-data/dbt-runner:0.1.0")
+
+
 def image_store() -> Path:
     """The folder in which the embedded cluster finds its images (`WHERRY_IMAGE_STORE`)."""
     return Path(os.environ.get("WHERRY_IMAGE_STORE", ".wherry/images"))

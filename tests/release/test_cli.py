@@ -58,3 +58,17 @@ def test_an_unknown_team_is_refused(cli: typer.Typer, tmp_path: Path) -> None:
 def test_the_help_has_an_example(cli: typer.Typer) -> None:
     """As every command's."""
     assert "wherry release finance" in CliRunner().invoke(cli, ["release", "--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--builder", "podman"], "found 'podman', expected local or docker"),
+        (["--push"], "expected docker"),
+    ],
+)
+def test_an_unknown_builder_is_refused(cli: typer.Typer, repository: Path, arguments: list[str], message: str) -> None:
+    """Before anything is built."""
+    with pytest.raises(WherryError, match=message):
+        CliRunner().invoke(cli, ["release", "growth", *arguments], catch_exceptions=False)
+    assert not (repository / "releases").exists()

@@ -11,12 +11,18 @@ from wherry.errors import WherryError
 
 if TYPE_CHECKING:
     from wherry.release import Outcome
+    from wherry.release.images import ImageBuilder
     from wherry.teams import Team
 
 _Team = Annotated[str, typer.Argument(help="The team's name: finance.")]
 _Project = Annotated[str | None, typer.Argument(help="One of its projects; all of them when absent.")]
 _Teams = Annotated[Path | None, typer.Option("--teams", help="The folder of team files [default: k8s/teams].")]
 _Out = Annotated[Path | None, typer.Option("--out", help="The folder of releases [default: releases].")]
+_Builder = Annotated[
+    str | None,
+    typer.Option("--builder", help="Who makes the image: local (the embedded cluster's) or docker [default: local]."),
+]
+_Push = Annotated[bool, typer.Option("--push", help="With docker: push the image, and record its digest.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
@@ -25,8 +31,14 @@ def register(app: typer.Typer) -> None:
     app.command("release")(release)
 
 
-def release(
-    team: _Team, project: _Project = None, teams: _Teams = None, out: _Out = None, as_json: _Json = False
+def release(  # noqa: PLR0913, PLR0917 - one for each option
+    team: _Team,
+    project: _Project = None,
+    teams: _Teams = None,
+    out: _Out = None,
+    builder: _Builder = None,
+    push: _Push = False,
+    as_json: _Json = False,
 ) -> None:
     """Release a team's dbt projects: parse, check and freeze them for Airflow.
 
@@ -37,7 +49,8 @@ def release(
     """
     found = _team(team, teams or settings.teams_folder())
     names = [project] if project else sorted(found.projects)
-    outcomes = [_release(found, name, out or settings.releases_folder(), quiet=as_json) for name in names]
+    images = _images(builder or settings.image_builder(), push=push)
+    outcomes = [_release(found, name, out or settings.releases_folder(), images, quiet=as_json) for name in names]
     if as_json:
         typer.echo(json.dumps({"releases": [_summary(outcome) for outcome in outcomes]}, indent=2))
 
@@ -51,7 +64,24 @@ def _team(name: str, folder: Path) -> "Team":
     return teams[name]
 
 
-def _release(team: "Team", project: str, out: Path, *, quiet: bool) -> "Outcome":
+def _images(builder: str, *, push: bool) -> "ImageBuilder":
+    """The builder of that name; WherryError where there is none such."""
+    from wherry.release import docker
+    from wherry.release.images import LocalImageStore
+
+    match builder, push:
+        case "docker", True:
+            return docker.DockerImageBuilder(settings.runner_image(), docker.push)
+        case "docker", False:
+            return docker.DockerImageBuilder(settings.runner_image())
+        case "local", False:
+            return LocalImageStore(settings.image_store(), settings.runner_python())
+        case "local", True:
+            raise WherryError("--push: found builder local, expected docker: the embedded cluster's images stay here")
+    raise WherryError(f"--builder, WHERRY_IMAGE_BUILDER: found {builder!r}, expected local or docker")
+
+
+def _release(team: "Team", project: str, out: Path, images: "ImageBuilder", *, quiet: bool) -> "Outcome":
     from rich.console import Console
 
     from wherry.release import build_release
@@ -59,7 +89,7 @@ def _release(team: "Team", project: str, out: Path, *, quiet: bool) -> "Outcome"
     console = Console(stderr=True, quiet=quiet, highlight=False)
     with console.status(f"{team.name}/{project}") as status:
         outcome = build_release(
-            team, project, out, progress=lambda stage: status.update(f"{team.name}/{project}: {stage}")
+            team, project, out, images=images, progress=lambda stage: status.update(f"{team.name}/{project}: {stage}")
         )
     release = outcome.release
     verb = "released" if outcome.changed else "unchanged"
@@ -75,6 +105,7 @@ def _summary(outcome: "Outcome") -> dict[str, str | bool | None]:
         "dag_id": release.dag_id,
         "id": release.id,
         "image": release.image,
+        "image_digest": release.image_digest,
         "git_commit": release.git_commit,
         "changed": outcome.changed,
     }

@@ -77,7 +77,7 @@ class Cluster:
                     self.release(team, project)
         with self._step("Airflow is ready"):
             self.kube.wait_rolled_out(AIRFLOW, [f"deployment/airflow-{name}" for name in _WORKLOADS])
-            self.api.wait_until_ready(self.check)
+            self.api.wait_until_ready(self.check, timeout=600)
             self._wait_for_pools()
 
     def check(self) -> None:

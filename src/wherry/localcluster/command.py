@@ -23,11 +23,15 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """A process to be: its arguments, its whole environment (secrets included: never print it), its folder."""
+    """A process to be: its arguments, its whole environment (secrets included: never print it), its folder.
+
+    `preload`: modules that it may find imported, as in `Image`.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
+    preload: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Command(argv={self.argv!r}, cwd={self.cwd})"
@@ -59,7 +63,7 @@ def make_command(pod: Json, image: Image, folder: Path, find: Find) -> Command:
     if not argv:
         raise ConfigError("no command specified")
     cwd = relocated(container.get("workingDir") or image.workdir or str(home), paths)
-    return Command(argv, env, Path(cwd))
+    return Command(argv, env, Path(cwd), () if container.get("command") else image.preload)
 
 
 def relocated(text: str, paths: Mapping[str, Path]) -> str:

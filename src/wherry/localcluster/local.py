@@ -132,9 +132,20 @@ class LocalCluster:
         self.call(create)
 
     def put_image(
-        self, reference: str, entrypoint: Sequence[str] = (), env: Mapping[str, str] | None = None, workdir: str = ""
+        self,
+        reference: str,
+        entrypoint: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        workdir: str = "",
+        preload: Sequence[str] = (),
     ) -> None:
         """Put an image into the store: what its containers run."""
-        image = {"reference": reference, "entrypoint": list(entrypoint), "env": dict(env or {}), "workdir": workdir}
+        image = {
+            "reference": reference,
+            "entrypoint": list(entrypoint),
+            "env": dict(env or {}),
+            "workdir": workdir,
+            "preload": list(preload),
+        }
         path = self._server.images / re.sub("[/:]", "_", reference) / "image.json"
         write_private(path, json.dumps(image).encode())

@@ -20,6 +20,7 @@ from wherry.localcluster.process import MemoryWatch, Process
 from wherry.localcluster.quota import TERMINAL, quantity
 from wherry.localcluster.status import DEADLINE, DELETED, EVICTED, NODE_LOST, OOM_KILLED, Ending, Exit
 from wherry.localcluster.store import Collection, Store, timestamp
+from wherry.localcluster.templates import Templates
 
 _log_to = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -146,7 +147,7 @@ class PodRun:
         self.pods.events.record(self.pod, "Created", f"Created container: {name}")
         (self.folder / "pid").write_text("")
         try:
-            process = await Process.start(command, log)
+            process = await Process.start(command, log, self.pods.templates)
         except (OSError, ValueError) as error:
             self._fail_to_start(str(error))
             return None
@@ -223,6 +224,7 @@ class Pods:
         self.collection = store["pods"]
         self.events = Events(store["events"])
         self.memory = MemoryWatch()
+        self.templates = Templates()
         self.images = images
         self.folder = folder
         self.logs: dict[str, PodLog] = {}
@@ -296,6 +298,7 @@ class Pods:
             run.end(Ending(DELETED, grace))
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        await self.templates.stop()
 
     def _clear(self, uid: str) -> None:
         if log := self.logs.pop(uid, None):

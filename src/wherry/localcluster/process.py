@@ -12,6 +12,7 @@ from pathlib import Path
 from wherry.localcluster.command import Command
 from wherry.localcluster.logs import PodLog
 from wherry.localcluster.status import Exit
+from wherry.localcluster.templates import Forked, Templates
 
 _DRAIN = 1.0  # seconds that output may still come after the process has ended
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -32,7 +33,7 @@ class _Output(asyncio.Protocol):
 class Process:
     """A running container. Make it with `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, output: _Output) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked, output: _Output) -> None:
         self.pid = process.pid
         self.started = datetime.now(UTC)
         self._process = process
@@ -40,22 +41,11 @@ class Process:
         self._kill: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def start(cls, command: Command, log: PodLog) -> "Process":
-        """Run a command in a session of its own; OSError when it can't be started.
-
-        No preexec_fn: so CPython uses vfork, which doesn't copy the server's page tables and is safe with threads.
-        """
+    async def start(cls, command: Command, log: PodLog, templates: Templates) -> "Process":
+        """Run a command in a session of its own; OSError when it can't be started."""
         reading, writing = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command.argv,
-                env=dict(command.env),
-                cwd=command.cwd,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = await templates.fork(command, writing) or await _spawn(command, writing)
         except BaseException:
             os.close(reading)
             raise
@@ -91,6 +81,19 @@ class Process:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._output.ended.wait(), _DRAIN)
         return Exit(128 - code if code < 0 else code, -code if code < 0 else None, self.started, finished)
+
+
+async def _spawn(command: Command, output: int) -> asyncio.subprocess.Process:
+    """No preexec_fn: so CPython uses vfork, which doesn't copy the server's page tables and is safe with threads."""
+    return await asyncio.create_subprocess_exec(
+        *command.argv,
+        env=dict(command.env),
+        cwd=command.cwd,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class MemoryWatch:

@@ -46,6 +46,7 @@ class LocalImageStore:
             "entrypoint": self._entrypoint,
             "env": {"WHERRY_RELEASE": str(content)},
             "workdir": str(content),
+            "preload": ["wherry_runner.preload"],
         }
         write_atomically(image / "image.json", json.dumps(description, indent=2, sort_keys=True).encode() + b"\n")
         return None

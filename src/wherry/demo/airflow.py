@@ -66,7 +66,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "DATABASE__SQL_ALCHEMY_CONN": settings.database,
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -16,7 +16,7 @@ from wherry.demo.table import NodeRow, node_rows, render
 from wherry.errors import WherryError
 from wherry.teams import Team
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 
 
 class Platform(Protocol):

@@ -70,13 +70,14 @@ class Stack:
         self._start_cluster()
         with self._step("Airflow's database"):
             self._migrate()
-        for command in ("api-server", "scheduler", "triggerer"):
+        for command in ("api-server", "scheduler"):
             self._processes.start(program(self.settings, command))
         with self._step("embedded cluster, Snowflake emulator, a namespace per team"):
             secrets = self._apply_teams(postgres)
         with self._step("raw data and releases"):
             self._load_and_release(secrets)
         self._processes.start(program(self.settings, "dag-processor"))
+        self._processes.start(program(self.settings, "triggerer", niceness=19))  # no DAG of ours defers
         with self._step("Airflow"):
             self.api = AirflowApi(self.settings.url, self.settings.password)
             self.api.wait_until_ready(self.check)

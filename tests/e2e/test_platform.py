@@ -212,7 +212,7 @@ def test_a_drained_node_costs_one_try(drill: Drill, slow: Release) -> None:
     run = drill.begin()
     pod = drill.pod("slow.build")
     node = pod["spec"]["nodeName"]
-    options = ("--force", "--pod-selector", "wherry.dev/team=drill", "--timeout=120s")
+    options = ("--force", "--delete-emptydir-data", "--pod-selector", "wherry.dev/team=drill", "--timeout=120s")
     try:
         drill.cluster.kube.kubectl("drain", node, *options, timeout=150)
     finally:

@@ -1,0 +1,187 @@
+"""`task up` from its first step to its last, with programs that only write down how they were called."""
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from wherry.cli.main import app
+from wherry.cluster import shell, up
+from wherry.cluster.kube import Kube
+from wherry.cluster.settings import Settings
+from wherry.cluster.up import Cluster
+from wherry.errors import WherryError
+from wherry.settings import runner_python
+
+PROGRAMS = Path(__file__).with_name("programs.py")
+Call = dict[str, Any]
+needs_runner = pytest.mark.skipif(
+    not runner_python().exists(), reason=f"the runner's environment is not there: {runner_python()}"
+)
+
+
+class Airflow:
+    """Answers for Airflow's API."""
+
+    def __init__(self, *pools: str) -> None:
+        self.known = frozenset(pools)
+        self.given: dict[str, int] = {}
+        self.paused: list[str] = []
+
+    def wait_until_ready(self, check: object, timeout: float) -> None: ...
+
+    def log_in(self) -> None: ...
+
+    def pools(self) -> frozenset[str]:
+        return self.known
+
+    def set_pools(self, pools: dict[str, int]) -> None:
+        self.given = pools
+
+    def dag_ids(self) -> frozenset[str]:
+        return frozenset({"finance__finance", "growth__growth"})
+
+    def pause(self, dag_id: str) -> None:
+        self.paused.append(dag_id)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the programs write; docker and kind on PATH, and what runs helm and kubectl, are ours."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("docker", "kind"):
+        script = programs / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{PROGRAMS}" {name} "$@"\n')
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_PROGRAMS", str(programs))
+    for name in ("WHERRY_TEAMS", "WHERRY_RELEASES", "WHERRY_RESULTS", "WHERRY_IMAGE_STORE", "KUBECONFIG"):
+        monkeypatch.setenv(name, "")  # so that what a cluster sets for this process is put back
+    monkeypatch.setenv("WHERRY_RUNNER_PYTHON", str(runner_python()))
+    monkeypatch.setenv("WHERRY_UP_STATE", str(tmp_path / "state"))
+    tool = (sys.executable, "-S", str(PROGRAMS))
+    monkeypatch.setattr("wherry.cluster.kube.kubernetes_tool", lambda name: (*tool, name))
+    monkeypatch.setattr(up, "ensure_databases", lambda *_: None)
+    monkeypatch.setattr(up, "load_raw", lambda *_: None)
+
+    @contextmanager
+    def forward(*_: object) -> Iterator[int]:
+        yield 5432
+
+    monkeypatch.setattr(Kube, "forward", forward)
+    return programs
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Cluster:
+    made = Cluster(Settings.read(), Console(quiet=True))
+    made.api = Airflow("finance__transform", "finance__heavy", "growth__main")  # type: ignore[assignment]
+    return made
+
+
+def calls(folder: Path, *words: str) -> list[Call]:
+    """The calls that begin with these words."""
+    lines = (folder / "calls.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    return [call for call in found if call["argv"][: len(words)] == list(words)]
+
+
+@needs_runner
+def test_up_does_each_step_once(cluster: Cluster, folder: Path) -> None:
+    """And a second time only what is asked again: no cluster is made, no image is copied."""
+    cluster.up()
+    assert len(calls(folder, "kind", "create")) == 1
+    assert len(calls(folder, "kind", "load")) == 4
+    charts = [call["argv"][3] for call in calls(folder, "helm", "upgrade")]
+    assert charts == ["airflow", "team-finance", "team-growth"]
+    assert len(calls(folder, "docker", "exec")) > 0
+    assert sorted(path.name for path in cluster.layout.releases.iterdir()) == ["finance", "growth"]
+    cluster.up()
+    assert len(calls(folder, "kind", "create")) == 1
+    assert len(calls(folder, "kind", "load")) == 4
+
+
+@needs_runner
+def test_no_secret_is_on_a_command_line(cluster: Cluster, folder: Path) -> None:
+    """Whoever lists this machine's processes sees no password; they go through standard input, encoded as Secrets."""
+    cluster.up()
+    passwords = (cluster.login[1], cluster._secrets.postgres)
+    everything = calls(folder)
+    assert not [call for call in everything if any(password in word for password in passwords for word in call["argv"])]
+    assert not [call for call in calls(folder, "helm") if any(password in call["stdin"] for password in passwords)]
+
+
+def test_a_program_that_fails_is_quoted(cluster: Cluster, folder: Path) -> None:
+    """With its own words, and nothing after it is begun."""
+    (folder / "broken").write_text("kind create")
+    with pytest.raises(WherryError, match=r"`kind create cluster --name \.\.\.` failed .*\nthe disk is full"):
+        cluster.up()
+    assert not calls(folder, "helm")
+
+
+def test_a_secret_of_someone_else_is_left_alone(
+    cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one that `task up` made is written again."""
+    monkeypatch.setattr(Kube, "get", lambda *_: {"metadata": {"labels": {"owner": "ana"}}})
+    cluster.apply_team(cluster.team("growth"))
+    assert not calls(folder, "kubectl", "apply")
+    monkeypatch.setattr(Kube, "get", lambda *_: {"metadata": {"labels": {"wherry.dev/demo": "true"}}})
+    cluster.apply_team(cluster.team("growth"))
+    (applied,) = calls(folder, "kubectl", "apply")
+    assert json.loads(applied["stdin"])["items"][0]["metadata"]["namespace"] == "team-growth"
+
+
+def test_a_removed_team_keeps_its_data(cluster: Cluster, folder: Path) -> None:
+    """Its DAGs are paused and gone, its chart's release too; nothing else is deleted."""
+    release = cluster.layout.releases / "growth/growth"
+    release.mkdir(parents=True)
+    assert "the warehouse's data" in cluster.remove_team("growth")
+    assert cluster.api.paused == ["growth__growth"]  # type: ignore[attr-defined]
+    assert not release.exists()
+    assert [call["argv"][1:3] for call in calls(folder, "helm")] == [["uninstall", "team-growth"]]
+    assert not calls(folder, "kubectl", "delete")
+
+
+def test_a_release_needs_a_cluster(cluster: Cluster) -> None:
+    """And says how to make one; an unknown team is named too."""
+    with pytest.raises(WherryError, match="make it with: task up"):
+        cluster.release(cluster.team("growth"), "growth")
+    with pytest.raises(WherryError, match="found no team 'sales', expected one of: finance, growth"):
+        cluster.team("sales")
+
+
+def test_pools_that_do_not_come_are_said(cluster: Cluster) -> None:
+    """Rather than that a task waits for ever."""
+    cluster.api = Airflow("growth__main")  # type: ignore[assignment]
+    with pytest.raises(WherryError, match="no pools finance__heavy, finance__transform"):
+        cluster._wait_for_pools(timeout=0)
+    cluster.apply_pools()
+    assert cluster.api.given == {"finance__heavy": 2, "finance__transform": 8, "growth__main": 6}
+
+
+def test_down_removes_the_cluster_and_its_state(folder: Path) -> None:
+    """So that the next one begins anew."""
+    settings = Settings.read()
+    settings.layout.state.mkdir()
+    shown = CliRunner().invoke(app, ["cluster", "down"], catch_exceptions=False)
+    assert "is gone" in shown.output
+    assert calls(folder, "kind", "delete", "cluster", "--name", "wherry")
+    assert not settings.layout.state.exists()
+
+
+def test_a_missing_program_is_named() -> None:
+    """And where to read how to get it."""
+    with pytest.raises(WherryError, match="no-such-program is missing; see: wherry cluster tools"):
+        shell.run("no-such-program")
+    with pytest.raises(WherryError, match="did not end within 0 s"):
+        shell.run("sleep", "5", timeout=0.1)

@@ -29,6 +29,7 @@ def test_an_image_says_how_it_is_run(content: Path, tmp_path: Path) -> None:
         "entrypoint": [str(python), "-m", "wherry_runner"],
         "env": {"WHERRY_RELEASE": str(image / "release")},
         "workdir": str(image / "release"),
+        "preload": ["wherry_runner.preload"],
     }
     assert (image / "release/project/dbt_project.yml").samefile(content / "project/dbt_project.yml")
     assert sorted(path.name for path in image.iterdir()) == ["image.json", "release"]

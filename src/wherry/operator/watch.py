@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from wherry.operator.kube import ApiError, Pod, PodApi, persistently
 
 _LONGEST_WATCH = 240.0  # seconds; a connection that died in silence is found out after that
+_PASSING = (403, 410)  # an API server that has just started knows no roles yet; the version asked for is too old
 CHANGED, DELETED, QUIET = "changed", "deleted", "quiet"
 
 
@@ -29,11 +30,11 @@ def changes(api: PodApi, pod: Pod, remaining: Callable[[], float], patience: flo
                 if kind == "DELETED":
                     return
         except ApiError as error:
-            if not error.transient and error.status != 410:
+            if not error.transient and error.status not in _PASSING:
                 raise
             time.sleep(max(error.retry_after, random.uniform(0, min(0.1 * 2**failures, 15.0))))  # noqa: S311
             failures += 1
-            current = persistently(lambda: api.read(name), patience)
+            current = persistently(lambda: api.read(name), patience, again=lambda error: error.status in _PASSING)
             if current is None or current["metadata"]["uid"] != uid:
                 yield DELETED, pod
                 return

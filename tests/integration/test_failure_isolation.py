@@ -76,8 +76,12 @@ def release(stack: Stack) -> dict[str, object]:
 
 
 def downstream(manifest: dict, name: str) -> set[str]:
-    """The names of all nodes that depend on a model, by dbt's own graph."""
-    nodes = {key: node for key, node in manifest["nodes"].items() if node["resource_type"] != "test"}
+    """The names of what has a task and depends on a model, by dbt's own graph: nodes, and tests of several nodes."""
+    nodes = {
+        key: node
+        for key, node in manifest["nodes"].items()
+        if node["resource_type"] != "test" or len(node["depends_on"]["nodes"]) > 1
+    }
     reached = {key for key, node in nodes.items() if node["name"] == name}
     while more := {key for key, node in nodes.items() if reached & set(node["depends_on"]["nodes"])} - reached:
         reached |= more
@@ -85,9 +89,8 @@ def downstream(manifest: dict, name: str) -> set[str]:
 
 
 def named(tasks: set[str]) -> set[str]:
-    """Node names from task ids: `stg_events_model_build` belongs to `stg_events`."""
-    suffixes = ("_model_build", "_seed_build", "_snapshot_build")
-    return {task.removesuffix(next((s for s in suffixes if task.endswith(s)), "")) for task in tasks}
+    """Node names from task ids: `stg_events.build` belongs to `stg_events`, `relationships_a_b_test` to that test."""
+    return {task.split(".")[0] if "." in task else task.removesuffix("_test") for task in tasks}
 
 
 def test_a_broken_model_stops_exactly_what_depends_on_it(stack: Stack, repository: Path):

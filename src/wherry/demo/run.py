@@ -61,14 +61,18 @@ def say_what_next(stack: Stack, console: Console) -> None:
 [bold]Airflow[/]   {stack.settings.url}   login [bold]{USER}[/] / [bold]{stack.settings.password}[/]
 
 Three things to try, in another terminal:
-  1. Break a model: put a typo into dbt/growth/models/staging/stg_web__users.sql, then [bold]task release TEAM=growth[/]
-     and trigger growth__growth in the UI: that node is red, what depends on it waits, everything else is green.
-     Mend it, release again, clear the red task: it and its downstream run, nothing else.
-  2. Clear one task in the UI: it runs in a new pod, with the log of dbt as it prints.
-  3. Open docs/ in this repository: docs/tutorial/first-team.md adds a team of your own.
+
+  1. Break a model. Put a typo into
+     dbt/growth/models/staging/stg_web__users.sql, then: [bold]task release TEAM=growth[/]
+     Trigger growth__growth in the UI: that node is red, what depends on it
+     waits, everything else is green. Mend it, release again, clear the red
+     task: it and its downstream run again, nothing else.
+  2. Clear one task in the UI: it runs in a new pod; its log is dbt's.
+  3. Read docs/tutorial/first-team.md and add a team of your own.
 
 Ctrl-C, or [bold]task demo:down[/], stops everything.
-"""
+""",
+        soft_wrap=True,
     )
 
 

@@ -200,7 +200,7 @@ def test_cut_streams_lose_and_repeat_nothing(world: World, kinds: tuple[str, ...
     """Streams that are cut again and again, in the middle of 200 lines: each line once, in order."""
     world.image("slowly:200", "finish:success")
     for kind in kinds:
-        world.cluster.faults.add(kind, count=3, seconds=0.4)
+        world.cluster.faults.add(kind, count=3, seconds=0.2)
     assert [one.state for one in world.until_done()] == ["success"]
     assert world.cluster.faults.list() == [], "every cut was met"
     assert dbt_log() == LINES

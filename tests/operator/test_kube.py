@@ -262,12 +262,15 @@ def test_a_pod_that_goes_while_the_watch_is_cut() -> None:
 
 
 def test_a_watch_that_is_forbidden_ends_the_try() -> None:
-    """A right that is missing is named at once, and the pod is deleted."""
+    """A right that is missing is named after a few tries (roles may not be loaded yet), and the pod is deleted."""
 
     class Forbidden(SilentNode):
         def watch(self, name: str, version: str, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
             raise ApiError(403, "Forbidden", "cannot watch resource pods")
             yield
+
+        def read(self, name: str) -> dict[str, Any]:
+            return self.pod
 
     api = Forbidden()
     ending = ending_on(api)

@@ -8,6 +8,7 @@ from wherry.operator.kube import ApiError, Pod, PodApi, persistently
 
 _LONGEST_WATCH = 240.0  # seconds; a connection that died in silence is found out after that
 _PASSING = (403, 410)  # an API server that has just started knows no roles yet; the version asked for is too old
+_FORBIDDEN = 5  # times in a row that a watch may be forbidden while reads are allowed: then the right is missing
 CHANGED, DELETED, QUIET = "changed", "deleted", "quiet"
 
 
@@ -15,9 +16,10 @@ def changes(api: PodApi, pod: Pod, remaining: Callable[[], float], patience: flo
     """Yield (CHANGED, pod) for each change after the state given; stop after (DELETED, last state).
 
     (QUIET, last state) comes when nothing happened for `remaining()` seconds: time to look at the clock. A watch that
-    is cut, refused or too old is begun again after a read of the pod; ApiError when that fails for `patience` seconds.
+    is cut, refused or too old is begun again after a read of the pod; ApiError when that fails for `patience` seconds,
+    or when watching stays forbidden.
     """
-    name, uid, failures = pod["metadata"]["name"], pod["metadata"]["uid"], 0
+    name, uid, failures, forbidden = pod["metadata"]["name"], pod["metadata"]["uid"], 0, 0
     version = pod["metadata"]["resourceVersion"]
     while True:
         try:
@@ -30,7 +32,8 @@ def changes(api: PodApi, pod: Pod, remaining: Callable[[], float], patience: flo
                 if kind == "DELETED":
                     return
         except ApiError as error:
-            if not error.transient and error.status not in _PASSING:
+            forbidden = forbidden + 1 if error.status == 403 else 0
+            if forbidden > _FORBIDDEN or (not error.transient and error.status not in _PASSING):
                 raise
             time.sleep(max(error.retry_after, random.uniform(0, min(0.1 * 2**failures, 15.0))))  # noqa: S311
             failures += 1

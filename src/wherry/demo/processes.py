@@ -81,7 +81,7 @@ class Processes:
             if process.poll() is not None:
                 raise WherryError(f"{name} ended by itself (exit code {process.returncode}).\n{self._tail(name)}")
 
-    def stop(self, grace: float = 8) -> None:
+    def stop(self, grace: float = 3) -> None:
         """End everything that was started, and whatever those programs started: TERM, then KILL after `grace` s."""
         end_trees([psutil.Process(p.pid) for p in self._running.values() if p.poll() is None], grace)
         for process in self._running.values():

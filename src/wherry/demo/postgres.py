@@ -7,7 +7,6 @@ listens on a Unix socket only and trusts everybody on it; this one listens on 12
 import importlib.util
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Self
 from urllib.parse import quote
 
 from wherry.demo import supervise
+from wherry.demo.ports import free_port
 from wherry.errors import WherryError
 
 SUPERUSER = "postgres"
@@ -67,7 +67,7 @@ class Postgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        self.port = _free_port() if self._choose_port else self.port
+        self.port = free_port(0) if self._choose_port else self.port
         settings = [f"-c{key}={value}" for key, value in _SETTINGS.items()]
         process = self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
         try:
@@ -199,10 +199,3 @@ def _programs() -> Path:
 def _closed_to_others(path: Path) -> bool:
     """Whether some folder above the path cannot be entered by a user who is neither its owner nor in its group."""
     return any(not parent.stat().st_mode & 0o001 for parent in path.parents)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

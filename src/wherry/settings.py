@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 
-def releases_folder() -> Path:
-    """The folder that holds the releases (`WHERRY_RELEASES`, default `releases`)."""
-    return Path(os.environ.get("WHERRY_RELEASES", "releases"))
+def releases_folder(default: Path = Path("releases")) -> Path:
+    """The folder that holds the releases (`WHERRY_RELEASES`)."""
+    return Path(os.environ.get("WHERRY_RELEASES") or default)
 
 
 def teams_folder() -> Path:

@@ -1,6 +1,7 @@
 """Loading: every release's DAG for the dag-processor, one task for a task's own process, and broken releases."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,20 @@ def test_no_release_no_dag(bag: Callable[[], DagBag]) -> None:
     """A platform without a release is not an error."""
     found = bag()
     assert (found.import_errors, found.dags) == ({}, {})
+
+
+def test_a_bundle_brings_its_own_releases(
+    tmp_path: Path, write_release: WriteRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no folder named, as in a checkout of a deploy repository, the releases are those beside the DAG file's."""
+    monkeypatch.delenv("WHERRY_RELEASES", raising=False)
+    write_release()
+    checkout = tmp_path / "versions" / "4f2a"
+    (checkout / "dags").mkdir(parents=True)
+    (checkout / "releases").symlink_to(tmp_path, target_is_directory=True)
+    file = Path(shutil.copy(DAG_FILE, checkout / "dags"))
+    monkeypatch.chdir("/")
+    assert list(DagBag(file, collect_dags=True, safe_mode=True).dags) == ["acme-data__shop"]
 
 
 def test_a_task_process_reads_its_own_release_only(

@@ -14,8 +14,10 @@ from kubernetes.client import ApiClient, Configuration
 
 from tests.pod.examples import FINANCE, FIRST
 from wherry.operator import kube
-from wherry.operator.kube import ApiError, Patience, PodApi, connect, persistently
+from wherry.operator.kube import FORBIDDEN, ApiError, Patience, PodApi, connect, persistently
+from wherry.operator.launch import Launch, NotLaunchedError
 from wherry.operator.run import Ending, Listener, PodRun
+from wherry.pod import make_pod
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -156,11 +158,48 @@ def test_patience_ends(serve: Callable[..., Api]) -> None:
 
 
 def test_what_will_not_change_is_not_asked_twice(serve: Callable[..., Api]) -> None:
-    """403 and 404 are answers."""
-    server = serve(says({"reason": "Forbidden", "message": "no"}, 403))
+    """404 is an answer."""
+    server = serve(says({"reason": "NotFound", "message": "no"}, 404))
     with pytest.raises(ApiError):
         persistently(lambda: server.client().find(""), 5)
     assert len(server.asked) == 1
+
+
+NO_RIGHT = says({"reason": "Forbidden", "message": 'User "airflow-worker" cannot create resource "pods"'}, 403)
+NO_LOGIN = says({"reason": "Unauthorized", "message": "Unauthorized"}, 401)
+
+
+def launch(server: Api) -> Launch:
+    return Launch(server.client(), FINANCE, FIRST, lambda *_: None, Patience())
+
+
+def test_a_pod_is_asked_for_again_while_an_api_server_starts(serve: Callable[..., Api]) -> None:
+    """Before its tokens and roles are loaded it refuses everybody: 401, then 403, then it takes the pod."""
+    server = serve(NO_LOGIN, NO_RIGHT, NO_RIGHT, says({"metadata": {"name": "p"}}, 201))
+    pod, adopted = launch(server)(make_pod(FINANCE, FIRST, ["build"]))
+    assert (pod["metadata"]["name"], adopted, len(server.asked)) == ("p", False, 4)
+
+
+def test_a_right_to_create_pods_that_is_missing_is_named(
+    serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a few times it isn't the API server that is new."""
+    monkeypatch.setattr(kube, "_FIRST_PAUSE", 0.01)
+    server = serve(NO_RIGHT)
+    with pytest.raises(NotLaunchedError) as caught:
+        launch(server)(make_pod(FINANCE, FIRST, ["build"]))
+    assert caught.value.outcome.cause == "refused"
+    assert 'cannot create resource "pods"' in caught.value.outcome.message
+    assert len(server.asked) == 1 + FORBIDDEN
+
+
+def test_a_full_quota_is_waited_for_longer(serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is forbidden too, but room comes: that isn't counted."""
+    monkeypatch.setattr(kube, "_FIRST_PAUSE", 0.001)
+    full = says({"reason": "Forbidden", "message": "exceeded quota: team, requested: pods=1"}, 403)
+    server = serve(*[full] * (2 * FORBIDDEN), says({"metadata": {"name": "p"}}, 201))
+    launch(server)(make_pod(FINANCE, FIRST, ["build"]))
+    assert len(server.asked) == 2 * FORBIDDEN + 1
 
 
 def test_deleting_what_is_gone_is_no_error(serve: Callable[..., Api]) -> None:

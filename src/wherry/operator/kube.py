@@ -22,6 +22,10 @@ from kubernetes.config import load_incluster_config, load_kube_config
 _TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _CONNECT: Final = 5.0  # seconds to connect
 _ANSWER: Final = 30.0  # seconds for an answer
+_FIRST_PAUSE: Final = 0.2  # seconds before the first of further tries
+FORBIDDEN: Final = (
+    5  # times in a row that a call may be forbidden: an API server that has just started knows no roles yet
+)
 _LINE_LIMIT: Final = 4 * 2**20  # bytes of one line of a stream: more is cut, so that no pod fills a worker's memory
 
 Pod = dict[str, Any]
@@ -176,17 +180,20 @@ def connect(namespace: str) -> PodApi:
 def persistently(call: Callable[[], T], patience: float, again: Callable[[ApiError], bool] | None = None) -> T:
     """Call until it succeeds; a transient error is tried again for `patience` seconds, then it is raised.
 
-    The pauses double from 0.2 to 15 s with full jitter, and are never shorter than the server's Retry-After.
-    `again` tells of further errors that are worth the wait.
+    The pauses double from 0.2 to 15 s with jitter, and are never shorter than the server's Retry-After.
+    `again` tells of further errors that are worth the wait. What is forbidden otherwise is asked for FORBIDDEN times
+    more, over 3 to 6 s: then the right is missing, and the error names it.
     """
-    end, pause = time.monotonic() + patience, 0.2
+    end, pause, forbidden = time.monotonic() + patience, _FIRST_PAUSE, 0
     while True:
         try:
             return call()
         except ApiError as error:
-            if not (error.transient or (again and again(error))) or time.monotonic() >= end:
+            worth_it = error.transient or bool(again and again(error))
+            forbidden = forbidden + 1 if error.status == 403 and not worth_it else 0
+            if not (worth_it or 0 < forbidden <= FORBIDDEN) or time.monotonic() >= end:
                 raise
-            wait = max(error.retry_after, random.uniform(0, pause))  # noqa: S311
+            wait = max(error.retry_after, random.uniform(pause / 2 if forbidden else 0, pause))  # noqa: S311
             time.sleep(max(0.0, min(wait, end - time.monotonic())))
             pause = min(2 * pause, 15.0)
 

@@ -4,11 +4,10 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-from wherry.operator.kube import ApiError, Pod, PodApi, persistently
+from wherry.operator.kube import FORBIDDEN, ApiError, Pod, PodApi, persistently
 
 _LONGEST_WATCH = 240.0  # seconds; a connection that died in silence is found out after that
 _PASSING = (403, 410)  # an API server that has just started knows no roles yet; the version asked for is too old
-_FORBIDDEN = 5  # times in a row that a watch may be forbidden while reads are allowed: then the right is missing
 CHANGED, DELETED, QUIET = "changed", "deleted", "quiet"
 
 
@@ -33,7 +32,7 @@ def changes(api: PodApi, pod: Pod, remaining: Callable[[], float], patience: flo
                     return
         except ApiError as error:
             forbidden = forbidden + 1 if error.status == 403 else 0
-            if forbidden > _FORBIDDEN or (not error.transient and error.status not in _PASSING):
+            if forbidden > FORBIDDEN or (not error.transient and error.status not in _PASSING):
                 raise
             time.sleep(max(error.retry_after, random.uniform(0, min(0.1 * 2**failures, 15.0))))  # noqa: S311
             failures += 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ class Airflow:
 
     def __init__(self, *pools: str) -> None:
         self.known = frozenset(pools)
-        self.given: dict[str, int] = {}
+        self.given: dict[str, dict[str, Any]] = {}
         self.paused: list[str] = []
 
     def wait_until_ready(self, check: object, timeout: float) -> None: ...
@@ -43,7 +44,7 @@ class Airflow:
     def pools(self) -> frozenset[str]:
         return self.known
 
-    def set_pools(self, pools: dict[str, int]) -> None:
+    def set_pools(self, pools: dict[str, dict[str, Any]]) -> None:
         self.given = pools
 
     def dag_ids(self) -> frozenset[str]:
@@ -120,6 +121,54 @@ def test_no_secret_is_on_a_command_line(cluster: Cluster, folder: Path) -> None:
     assert not [call for call in calls(folder, "helm") if any(password in call["stdin"] for password in passwords)]
 
 
+@needs_runner
+def test_what_an_interruption_left_is_no_obstacle(cluster: Cluster, folder: Path) -> None:
+    """A half-made cluster is made anew; a Helm release that Helm takes for going on is let go before the next."""
+    (folder / "broken").write_text("kind create")
+    with pytest.raises(WherryError):
+        cluster.up()
+    (folder / "cluster").touch()  # kind leaves its containers when it is killed
+    (folder / "broken").unlink()
+    cluster.up()
+    assert [call["argv"][1] for call in calls(folder, "kind") if call["argv"][1] in ("create", "delete")] == [
+        "create", "delete", "create",
+    ]  # fmt: skip
+    freed = [call["argv"] for call in calls(folder, "kubectl", "delete", "secret")]
+    assert "owner=helm,name=airflow,status in (pending-install,pending-upgrade,pending-rollback)" in freed[0]
+    cluster.up()
+    assert len(calls(folder, "kind", "delete")) == 1
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one that is free; no image is built first."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("WHERRY_UI_PORT", str(port))
+        with pytest.raises(WherryError, match=rf"port {port} is taken.*WHERRY_UI_PORT=\d+"):
+            Cluster(Settings.read(), Console(quiet=True)).up()
+    assert not calls(folder, "docker")
+
+
+def test_the_port_stays_that_of_the_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needn't be named again, and can't be another: the cluster's node listens there."""
+    monkeypatch.setenv("WHERRY_UI_PORT", "18080")
+    settings = Settings.read()
+    settings.layout.state.mkdir()
+    settings.remember_port()
+    monkeypatch.delenv("WHERRY_UI_PORT")
+    assert Settings.read().ui_port == 18080
+    monkeypatch.setenv("WHERRY_UI_PORT", "18081")
+    with pytest.raises(WherryError, match="found 18081, but the cluster's port is 18080"):
+        Settings.read()
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536", "-1"])
+def test_a_port_that_is_none(port: str) -> None:
+    """Said in a line."""
+    with pytest.raises(WherryError, match=f"WHERRY_UI_PORT: found '{port}', expected a port such as 8080"):
+        Settings.read({"WHERRY_UI_PORT": port})
+
+
 def test_a_program_that_fails_is_quoted(cluster: Cluster, folder: Path) -> None:
     """With its own words, and nothing after it is begun."""
     (folder / "broken").write_text("kind create")
@@ -166,7 +215,8 @@ def test_pools_that_do_not_come_are_said(cluster: Cluster) -> None:
     with pytest.raises(WherryError, match="no pools finance__heavy, finance__transform"):
         cluster._wait_for_pools(timeout=0)
     cluster.apply_pools()
-    assert cluster.api.given == {"finance__heavy": 2, "finance__transform": 8, "growth__main": 6}
+    slots = {name: entry["slots"] for name, entry in cluster.api.given.items()}
+    assert slots == {"finance__heavy": 2, "finance__transform": 8, "growth__main": 6}
 
 
 def test_down_removes_the_cluster_and_its_state(folder: Path) -> None:

@@ -23,18 +23,14 @@ def pools(
     Example: wherry pools --json > pools.json && airflow pools import pools.json
     """
     from wherry.settings import teams_folder
-    from wherry.teams import load_teams
+    from wherry.teams import load_teams, pool_entries
 
     folder = teams or teams_folder()
-    slots = {name: count for team in load_teams(folder) for name, count in team.pools().items()}
+    entries = pool_entries(load_teams(folder))
     if as_json:
-        entries = {
-            name: {"slots": count, "description": "made from the team file", "include_deferred": True}
-            for name, count in slots.items()
-        }
         typer.echo(json.dumps(entries, indent=2))
         return
     table = Table("pool", "slots", box=None)
-    for name, count in slots.items():
-        table.add_row(name, str(count))
+    for name, entry in entries.items():
+        table.add_row(name, str(entry["slots"]))
     Console().print(table)

@@ -3,10 +3,9 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console
 
@@ -19,10 +18,11 @@ from wherry.demo.layout import REPOSITORY
 from wherry.demo.postgres import SUPERUSER, ensure_databases
 from wherry.demo.raw import load_raw
 from wherry.demo.state import State
+from wherry.demo.steps import step
 from wherry.errors import WherryError
 from wherry.release import Release, build_release
 from wherry.settings import image_repository
-from wherry.teams import Team, load_teams
+from wherry.teams import Team, load_teams, pool_entries
 
 _WORKLOADS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
@@ -57,25 +57,27 @@ class Cluster:
 
     def up(self) -> None:
         """Make everything that is missing and change what differs; then wait until Airflow answers."""
-        with self._step("images and cluster"), ThreadPoolExecutor() as pool:
+        kind.check_port(self.settings)
+        with ThreadPoolExecutor() as pool:
             creating = pool.submit(kind.create, self.settings)
-            made = images.build_all(self.settings)
-            creating.result()
-        with self._step("images on the nodes"):
+            made = images.build_all(self.settings, partial(step, self.console))
+            with step(self.console, f"kind cluster {self.settings.name}"):
+                creating.result()
+        with step(self.console, "images on the nodes"):
             kind.load(self.settings.name, made.all())
         self._remember(made)
         postgres_uid = images.user_of(made.postgres, "postgres")
-        with self._step("warehouses, Airflow and a namespace per team"):
+        with step(self.console, "warehouses, Airflow and a namespace per team"):
             self._apply_warehouses(made, postgres_uid)
             self._apply_airflow(made, postgres_uid)
             for team in self.teams:
                 self.apply_team(team)
-        with self._step("raw data and releases"):
+        with step(self.console, "raw data and releases"):
             self._load_raw()
             for team in self.teams:
                 for project in team.projects:
                     self.release(team, project)
-        with self._step("Airflow is ready"):
+        with step(self.console, "Airflow is ready"):
             self.kube.wait_rolled_out(AIRFLOW, [f"deployment/airflow-{name}" for name in _WORKLOADS])
             self.api.wait_until_ready(self.check, timeout=600)
             self._wait_for_pools()
@@ -87,8 +89,8 @@ class Cluster:
         """Make or change a team's namespace, and its Secret where the cluster's own warehouses are meant."""
         file = self.layout.teams / f"{team.name}.yaml"
         values = manifests.team_values(team, image_repository())
-        chart = ("upgrade", "--install", f"team-{team.name}", str(REPOSITORY / "charts" / "team"))
-        self.kube.helm(*chart, "--namespace", AIRFLOW, "--values", str(file), "--values", "-", values=values)
+        chart = REPOSITORY / "charts" / "team"
+        self.kube.install(f"team-{team.name}", chart, AIRFLOW, "--values", str(file), values=values)
         known = self.kube.get("secret", team.secret, team.namespace)
         ours = known is None or manifests.DEMO_LABEL in known["metadata"].get("labels", {})
         if ours and manifests.is_local(team):
@@ -103,7 +105,7 @@ class Cluster:
     def apply_pools(self) -> None:
         """Let Airflow know the teams' pools."""
         self.api.log_in()
-        self.api.set_pools({name: slots for team in self.teams for name, slots in team.pools().items()})
+        self.api.set_pools(pool_entries(self.teams))
 
     def remove_team(self, name: str) -> str:
         """Take a team's DAGs, rights and policies out; says what stays. The team file may be gone already."""
@@ -155,8 +157,7 @@ class Cluster:
         self.kube.apply(manifests.namespace(AIRFLOW), login, *manifests.results_volume())
         files = {team.name: (self.layout.teams / f"{team.name}.yaml").read_text() for team in self.teams}
         values = manifests.airflow_values(self.settings, made, files, postgres_uid)
-        chart = ("upgrade", "--install", "airflow", str(REPOSITORY / "charts" / "airflow"))
-        self.kube.helm(*chart, "--namespace", AIRFLOW, "--values", "-", values=values)
+        self.kube.install("airflow", REPOSITORY / "charts" / "airflow", AIRFLOW, values=values)
 
     def _wait_for_pools(self, timeout: float = 300) -> None:
         """Wait for the bootstrap job: a task whose pool isn't there waits for ever."""
@@ -176,10 +177,3 @@ class Cluster:
             return (self.layout.state / "runner-image").read_text()
         except FileNotFoundError:
             raise WherryError("there is no local cluster yet; make it with: task up") from None
-
-    @contextmanager
-    def _step(self, what: str) -> Iterator[None]:
-        began = time.monotonic()
-        with self.console.status(what):
-            yield
-        self.console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - began:.1f} s[/]")

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from wherry.demo.processes import Program
+from wherry.demo.processes import Program, inherited_environment
 from wherry.errors import WherryError
 
 USER = "admin"
@@ -68,8 +68,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     }
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
-    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    inherited = {k: v for k, v in inherited_environment().items() if not k.startswith("AIRFLOW_")}
     own = {f"AIRFLOW__{key}": value for key, value in values.items()}
     return {**inherited, **own, "AIRFLOW_HOME": str(settings.home), **settings.environment}
 
@@ -119,12 +118,9 @@ class AirflowApi:
             raise WherryError(f"Airflow at {self._url} refused the login of {USER}: {answer.status_code}")
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    def set_pools(self, pools: Mapping[str, int]) -> None:
-        """Create or update pools in one call."""
-        entities = [
-            {"name": name, "slots": slots, "description": "made from the team file", "include_deferred": True}
-            for name, slots in pools.items()
-        ]
+    def set_pools(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        """Create or update pools in one call; `entries` as `wherry.teams.pool_entries` gives them."""
+        entities = [{"name": name, **entry} for name, entry in entries.items()]
         action = {"action": "create", "entities": entities, "action_on_existence": "overwrite"}
         self._call("PATCH", "/pools", {"actions": [action]})
 

@@ -27,6 +27,11 @@ class Program:
     niceness: int = 0
 
 
+def inherited_environment() -> dict[str, str]:
+    """This process's environment, less the variable by which Python would compile everything at each start."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Processes:
     """Starts programs in sessions of their own, with their output in `<state>/logs/<name>.log`.
 

@@ -3,9 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +16,14 @@ from wherry.demo.airflow import USER, AirflowApi, AirflowSettings, program, writ
 from wherry.demo.layout import EMULATOR_PYTHON, REPOSITORY, Layout
 from wherry.demo.ports import free_port
 from wherry.demo.postgres import Postgres
-from wherry.demo.processes import Processes, Program
+from wherry.demo.processes import Processes, Program, inherited_environment
 from wherry.demo.raw import load_raw
 from wherry.demo.state import Running, State
+from wherry.demo.steps import step
 from wherry.demo.tenants import Secret, apply_team, postgres_databases, warehouse_secrets
 from wherry.errors import WherryError
 from wherry.release import Release, build_release
-from wherry.teams import Team, load_teams
+from wherry.teams import Team, load_teams, pool_entries
 
 
 class Stack:
@@ -63,25 +63,25 @@ class Stack:
         self.teams: tuple[Team, ...] = load_teams(self.layout.teams)
         self._processes.stop_leftovers()
         self._exit.callback(self._processes.stop)
-        with self._step("PostgreSQL"):
+        with step(self._console, "PostgreSQL"):
             postgres = self._exit.enter_context(self._postgres())
         self.settings = self._airflow_settings(postgres)
         self._start_emulator()
         self._start_cluster()
-        with self._step("Airflow's database"):
+        with step(self._console, "Airflow's database"):
             self._migrate()
         for command in ("api-server", "scheduler"):
             self._processes.start(program(self.settings, command))
-        with self._step("embedded cluster, Snowflake emulator, a namespace per team"):
+        with step(self._console, "embedded cluster, Snowflake emulator, a namespace per team"):
             secrets = self._apply_teams(postgres)
-        with self._step("raw data and releases"):
+        with step(self._console, "raw data and releases"):
             self._load_and_release(secrets)
         self._processes.start(program(self.settings, "dag-processor"))
         self._processes.start(program(self.settings, "triggerer", niceness=19))  # no DAG of ours defers
-        with self._step("Airflow"):
+        with step(self._console, "Airflow"):
             self.api = AirflowApi(self.settings.url, self.settings.password)
             self.api.wait_until_ready(self.check)
-            self.api.set_pools({name: slots for team in self.teams for name, slots in team.pools().items()})
+            self.api.set_pools(pool_entries(self.teams))
         self._state.write_running(
             Running(os.getpid(), self.settings.url, USER, self.settings.password, str(self.layout.kubeconfig))
         )
@@ -111,13 +111,13 @@ class Stack:
         self.layout.emulator_address.unlink(missing_ok=True)
         argv = [str(EMULATOR_PYTHON), "-m", "snowflake_emulator", "--port", "0"]
         argv += ["--port-file", str(self.layout.emulator_address), "--db-path", str(self._state.folder / "snowflake")]
-        self._processes.start(Program("snowflake-emulator", argv, without_bytecode_ban()))
+        self._processes.start(Program("snowflake-emulator", argv, inherited_environment()))
 
     def _start_cluster(self) -> None:
         self.layout.kubeconfig.unlink(missing_ok=True)
         argv = [sys.executable, "-m", "wherry.localcluster", "--data", str(self._state.folder / "cluster")]
         argv += ["--images", str(self.layout.images), "--kubeconfig", str(self.layout.kubeconfig)]
-        self._processes.start(Program("localcluster", argv, without_bytecode_ban()))
+        self._processes.start(Program("localcluster", argv, inherited_environment()))
 
     def _migrate(self) -> None:
         """Bring Airflow's database up to date, once for each version of the environment."""
@@ -156,15 +156,3 @@ class Stack:
             if time.monotonic() > deadline:
                 raise WherryError(f"{file.name} was not written within {timeout:.0f} s; see {self._state.folder}/logs")
             time.sleep(0.05)
-
-    @contextmanager
-    def _step(self, what: str) -> Iterator[None]:
-        began = time.monotonic()
-        with self._console.status(what):
-            yield
-        self._console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - began:.1f} s[/]")
-
-
-def without_bytecode_ban() -> dict[str, str]:
-    """This process's environment, less the variable by which Python would compile everything at each start."""
-    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

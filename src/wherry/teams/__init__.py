@@ -4,6 +4,7 @@ from wherry.teams.document import Problem, TeamFileError
 from wherry.teams.loading import load_team, load_team_files, load_teams, team_files
 from wherry.teams.models import (
     EnvRef,
+    Execution,
     NodeMeta,
     NodeRule,
     Postgres,
@@ -15,6 +16,7 @@ from wherry.teams.models import (
     Team,
     Warehouse,
     dag_id,
+    pool_entries,
     pool_name,
 )
 from wherry.teams.schema import json_schema
@@ -22,6 +24,7 @@ from wherry.teams.units import format_duration, parse_duration, parse_quantity
 
 __all__ = [
     "EnvRef",
+    "Execution",
     "NodeMeta",
     "NodeRule",
     "Postgres",
@@ -42,6 +45,7 @@ __all__ = [
     "load_teams",
     "parse_duration",
     "parse_quantity",
+    "pool_entries",
     "pool_name",
     "team_files",
 ]

@@ -4,17 +4,18 @@ The docstring below a field is its help: `wherry.teams.schema` puts it into the 
 (Not pydantic's `use_attribute_docstrings`, which reads the source again for each class: 20 ms of each task's start.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 
 from wherry.teams import fields as f
-from wherry.teams.rules import Broken, broken_references, over_quota, refuse_all
+from wherry.teams.rules import Broken, broken_references, over_quota, refuse_all, too_many_threads, unwatchable
 from wherry.teams.units import parse_quantity
 
 Overridable = Literal["resources", "retries", "pool", "timeout", "priority"]
+Execution = Literal["kubernetes", "watcher_kubernetes", "local", "virtualenv"]
 
 
 class Model(BaseModel):
@@ -211,8 +212,10 @@ class Project(Model):
     tests: Literal["build", "after_each", "after_all", "none"] = "build"
     """Where data tests run. `build`: in their node's own pod; `after_each`: in a task after each node;
     `after_all`: in one task at the end; `none`: nowhere."""
-    execution: Literal["kubernetes"] = "kubernetes"
-    """Cosmos' execution mode. `kubernetes`: each node in a pod of its own."""
+    execution: Execution = "kubernetes"
+    """Cosmos' execution mode. `kubernetes`: each node in a pod of its own. `watcher_kubernetes`: one pod builds all
+    nodes with dbt's threads, and a task a node watches it; a node that failed is tried again in a pod of its own.
+    `local`, `virtualenv`: Airflow's worker runs dbt, and nothing isolates teams; only where the platform allows it."""
     freshness: StrictBool = False
     """Whether sources that declare freshness become tasks, which check it."""
     retries: f.Retries = 2
@@ -220,7 +223,8 @@ class Project(Model):
     retry_delay: Annotated[f.Duration, Field(json_schema_extra={"default": "30s"})] = timedelta(seconds=30)
     """The time between two tries."""
     timeout: Annotated[f.Duration, Field(json_schema_extra={"default": "30m"})] = timedelta(minutes=30)
-    """The most time that one try of a node may take; then its query is cancelled."""
+    """The most time that one try of a node may take; then its query is cancelled.
+    With `watcher_kubernetes`, the most that the one pod may take."""
     threads: f.Threads = 4
     """dbt's threads in a pod: so many tests of one node run in parallel."""
     resources: Resources = Resources()
@@ -236,6 +240,12 @@ class Project(Model):
             f.refuse("one of the keys path and git")
         if self.schedule is not None and self.assets:
             f.refuse("one of the keys schedule and assets, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_watched(self) -> Self:
+        if self.execution == "watcher_kubernetes":
+            refuse_all(unwatchable(self))
         return self
 
 
@@ -271,6 +281,8 @@ class Team(Model):
         yield from broken_references(self.model_dump())
         for name, project in self.projects.items():
             yield from over_quota(("projects", name, "resources"), project.resources, self.quota)
+            if project.execution == "watcher_kubernetes" and project.warehouse in self.warehouses:
+                yield from too_many_threads(("projects", name), project, self.warehouses[project.warehouse])
             for index, rule in enumerate(project.nodes):
                 if rule.resources is None:
                     continue
@@ -289,6 +301,15 @@ class Team(Model):
     def dag_ids(self) -> dict[str, str]:
         """The DAG id of each project: `{"finance": "finance__finance"}`."""
         return {project: dag_id(self.name, project) for project in self.projects}
+
+
+def pool_entries(teams: Iterable[Team]) -> dict[str, dict[str, Any]]:
+    """All teams' pools by name, in the form of `airflow pools import`; a deferred task keeps its slot."""
+    return {
+        name: {"slots": slots, "description": "made from the team file", "include_deferred": True}
+        for team in teams
+        for name, slots in team.pools().items()
+    }
 
 
 class NodeMeta(Model):

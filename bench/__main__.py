@@ -1,0 +1,101 @@
+"""`python -m bench`, what `task bench` calls."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from bench.figures import Report, of_samples
+from wherry.errors import WherryError
+
+DEFAULT_STATE = Path(".wherry/bench")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+Sizes = Annotated[str, typer.Option(help="How many models, comma-separated.")]
+Rounds = Annotated[int, typer.Option(help="How often each is measured, in turns.", min=1)]
+StateOption = Annotated[Path, typer.Option("--state", help="The folder that holds everything the bench writes.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def parse(
+    sizes: Sizes = "1000,3000,10000",
+    rounds: Rounds = 3,
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """CPU-seconds in which the dag-processor reads a DAG, ours and stock Cosmos', from the same manifest.
+
+    Example: task bench -- parse --sizes 1000
+    """
+    from bench import alone
+
+    _without_cluster(
+        "reading a DAG in the dag-processor", alone.parse(state.absolute(), _numbers(sizes), rounds), as_json
+    )
+
+
+@app.command()
+def task(
+    sizes: Sizes = "10,1000,10000", rounds: Rounds = 3, state: StateOption = DEFAULT_STATE, as_json: JsonOption = False
+) -> None:
+    """CPU-seconds in which a task's own process reads its DAG.
+
+    Example: task bench -- task --sizes 10,10000
+    """
+    from bench import alone
+
+    _without_cluster(
+        "reading a DAG in a task's process", alone.task(state.absolute(), _numbers(sizes), rounds), as_json
+    )
+
+
+@app.command()
+def runner(
+    sizes: Sizes = "10,300", rounds: Rounds = 5, state: StateOption = DEFAULT_STATE, as_json: JsonOption = False
+) -> None:
+    """CPU-seconds and bytes read of one node's process, by stage. A release of thousands takes minutes to build.
+
+    Example: task bench -- runner --sizes 10 --rounds 10
+    """
+    from bench import alone
+
+    _without_cluster("one node's process", alone.runner(state.absolute(), _numbers(sizes), rounds), as_json)
+
+
+def _without_cluster(title: str, samples: Iterator[tuple[str, str, str, float]], as_json: bool) -> None:
+    from bench.report import machine
+
+    facts = machine("none")
+    with Console(stderr=True).status(title):
+        figures = of_samples(samples)
+    finish(Report(title, facts, figures, {}), as_json)
+
+
+def _numbers(sizes: str) -> list[int]:
+    try:
+        return [int(size) for size in sizes.split(",")]
+    except ValueError:
+        raise WherryError(f"--sizes: found {sizes!r}, expected numbers with commas between them") from None
+
+
+def finish(report: Report, as_json: bool) -> None:
+    """Print a report."""
+    from bench.report import show
+
+    if as_json:
+        print(json.dumps(report.document(), indent=2))
+    else:
+        show(report, Console(highlight=False))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except WherryError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(1)

@@ -29,6 +29,8 @@ def answer(name: str, arguments: list[str]) -> None:
             print("other", *(["wherry"] if (FOLDER / "cluster").exists() else []), sep="\n")
         case "kind", ["create", *_]:
             (FOLDER / "cluster").touch()
+        case "kind", ["delete", *_]:
+            (FOLDER / "cluster").unlink(missing_ok=True)
         case "kind", ["get", "nodes", *_]:
             print("wherry-control-plane")
         case "kind", ["get", "kubeconfig", *_]:

@@ -2,7 +2,8 @@
 
 import subprocess
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, cast
@@ -15,6 +16,7 @@ NAMES = ("airflow", "dbt-runner", "snowflake-emulator")
 PYTHON = "python:3.13-slim-trixie"
 POSTGRES = "postgres:17"
 REPOSITORY_PREFIX = "wherry.local/platform"
+Step = Callable[[str], AbstractContextManager[None]]
 _TAG_LENGTH = 12
 _CHUNK = 1 << 20
 
@@ -33,12 +35,16 @@ class Images:
         return (self.airflow, self.runner, self.emulator, self.postgres)
 
 
-def build_all(settings: Settings) -> Images:
-    """Build what has changed, and pull PostgreSQL where it is missing."""
-    postgres = settings.public(POSTGRES)
+def build_all(settings: Settings, step: Step) -> Images:
+    """Build what has changed, and pull PostgreSQL where it is missing; each is a step that is shown."""
+    postgres, built = settings.public(POSTGRES), []
     if not run("docker", "images", "--quiet", postgres):
-        run("docker", "pull", "--quiet", postgres)
-    airflow, runner, emulator = (build(name, settings) for name in NAMES)
+        with step(f"image {postgres}"):
+            run("docker", "pull", "--quiet", postgres)
+    for name in NAMES:
+        with step(f"image {name}"):
+            built.append(build(name, settings))
+    airflow, runner, emulator = built
     return Images(airflow, runner, emulator, postgres)
 
 

@@ -11,10 +11,12 @@ from wherry.cluster import oci
 from wherry.cluster.settings import Settings
 from wherry.cluster.shell import run
 from wherry.demo.layout import REPOSITORY
+from wherry.demo.ports import free_port
 from wherry.errors import WherryError
 from wherry.release.docker import RELEASE_FOLDER, tree
 
 _FILE = REPOSITORY / "k8s" / "kind" / "cluster.yaml"
+_UNFINISHED = "unfinished-cluster"  # a file of the state folder, there while the cluster is created
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -23,22 +25,41 @@ def exists(name: str) -> bool:
     return name in run("kind", "get", "clusters").decode().split()
 
 
+def check_port(settings: Settings) -> None:
+    """Raise WherryError, before anything is made, where a new cluster's port is taken."""
+    if not exists(settings.name) and (free := free_port(settings.ui_port)) != settings.ui_port:
+        raise WherryError(f"port {settings.ui_port} is taken, expected a free one for the UI: WHERRY_UI_PORT={free}")
+
+
 def create(settings: Settings) -> None:
-    """Create the cluster unless it is there, and start its nodes where the engine was restarted."""
+    """Create the cluster unless it is there, and start its nodes where the engine was restarted.
+
+    One that was being created when `task up` was interrupted is begun anew: kind can't go on with it.
+    """
     layout = settings.layout
+    if (layout.state / _UNFINISHED).exists():
+        delete(settings.name)
     for folder in (layout.releases, layout.results):
         folder.mkdir(parents=True, exist_ok=True)
     layout.results.chmod(0o1777)  # Airflow's user in the cluster writes there
     if not exists(settings.name):
-        file = layout.state / "cluster.yaml"
-        file.write_text(cluster_file(_FILE.read_text(), settings))
-        image = ("--image", settings.node_image) if settings.node_image else ()
-        run("kind", "create", "cluster", "--name", settings.name, "--config", file, *image, "--wait", "300s",
-            "--kubeconfig", layout.kubeconfig)  # fmt: skip
+        _create_new(settings)
     run("docker", "start", *nodes(settings.name))
     kubeconfig = run("kind", "get", "kubeconfig", "--name", settings.name)
     layout.kubeconfig.touch(mode=0o600)
     layout.kubeconfig.write_bytes(kubeconfig)
+
+
+def _create_new(settings: Settings) -> None:
+    layout = settings.layout
+    file, unfinished = layout.state / "cluster.yaml", layout.state / _UNFINISHED
+    file.write_text(cluster_file(_FILE.read_text(), settings))
+    image = ("--image", settings.node_image) if settings.node_image else ()
+    unfinished.touch()
+    run("kind", "create", "cluster", "--name", settings.name, "--config", file, *image, "--wait", "300s",
+        "--kubeconfig", layout.kubeconfig)  # fmt: skip
+    settings.remember_port()
+    unfinished.unlink()
 
 
 def cluster_file(text: str, settings: Settings) -> str:

@@ -30,6 +30,13 @@ class Kube:
         command = (*kubernetes_tool("helm"), *arguments)
         return run(*command, stdin=stdin, environment=self._environment, timeout=timeout).decode()
 
+    def install(self, release: str, chart: Path, namespace: str, *options: str, values: Mapping[str, Any]) -> None:
+        """Install a chart, or upgrade it; also where the last time was interrupted, which Helm takes for going on."""
+        pending = f"owner=helm,name={release},status in (pending-install,pending-upgrade,pending-rollback)"
+        self.kubectl("delete", "secret", "--namespace", namespace, "--selector", pending, "--ignore-not-found")
+        command = ("upgrade", "--install", release, str(chart), "--namespace", namespace, *options, "--values", "-")
+        self.helm(*command, values=values)
+
     def apply(self, *documents: Mapping[str, Any]) -> None:
         """Create or change objects; their content is on no command line."""
         items = {"apiVersion": "v1", "kind": "List", "items": list(documents)}

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry.demo.layout import REPOSITORY, RUNNER_PYTHON, Layout
+from wherry.errors import WherryError
 
 AIRFLOW = "airflow"
 """Airflow's namespace, and the name of its Helm release."""
 WAREHOUSES = "wherry-warehouses"
+_PORT_FILE = "ui-port"
+_DEFAULT_PORT = "8080"
 UI_NODE_PORT = 30080
 """Where the node listens for the UI: k8s/kind/cluster.yaml maps it to the host."""
 
@@ -29,15 +32,19 @@ class Settings:
     def read(environment: Mapping[str, str] = os.environ) -> "Settings":
         """Take the settings from WHERRY_CLUSTER, _UI_PORT, _REGISTRY, _NODE_IMAGE, _UP_STATE and PIP_INDEX_URL."""
         name = environment.get("WHERRY_CLUSTER", "wherry")
-        state = environment.get("WHERRY_UP_STATE", str(REPOSITORY / ".wherry" / "up"))
+        state = Path(environment.get("WHERRY_UP_STATE", REPOSITORY / ".wherry" / "up")).absolute()
         return Settings(
             name=name,
-            ui_port=int(environment.get("WHERRY_UI_PORT", "8080")),
+            ui_port=_port(environment.get("WHERRY_UI_PORT"), state / _PORT_FILE),
             registry=environment.get("WHERRY_REGISTRY", "").rstrip("/"),
             node_image=environment.get("WHERRY_NODE_IMAGE", ""),
             package_index=environment.get("PIP_INDEX_URL", ""),
-            layout=Layout(Path(state).absolute()),
+            layout=Layout(state),
         )
+
+    def remember_port(self) -> None:
+        """Note the port that the cluster was made with: it stays the same as long as the cluster is there."""
+        (self.layout.state / _PORT_FILE).write_text(str(self.ui_port))
 
     @property
     def url(self) -> str:
@@ -53,3 +60,14 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """The settings that `wherry.settings` reads."""
         return {**self.layout.environment(), "WHERRY_RUNNER_PYTHON": str(RUNNER_PYTHON)}
+
+
+def _port(wanted: str | None, file: Path) -> int:
+    """The port that is asked for, or that of the cluster that is there. Raises WherryError where they differ."""
+    made = file.read_text() if file.exists() else None
+    found = wanted or made or _DEFAULT_PORT
+    if not (found.isdecimal() and 0 < int(found) < 65536):
+        raise WherryError(f"WHERRY_UI_PORT: found {found!r}, expected a port such as {_DEFAULT_PORT}")
+    if made and found != made:
+        raise WherryError(f"WHERRY_UI_PORT: found {found}, but the cluster's port is {made}; unset it, or: task down")
+    return int(found)

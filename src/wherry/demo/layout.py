@@ -21,6 +21,11 @@ class Layout:
         return self.repository / "k8s/teams"
 
     @property
+    def dags(self) -> Path:
+        """The DAG files."""
+        return self.repository / "dags"
+
+    @property
     def releases(self) -> Path:
         """The released projects."""
         return self.state / "releases"

@@ -80,6 +80,10 @@ class Processes:
         """The log file of a program."""
         return self._logs / f"{name}.log"
 
+    def pids(self) -> dict[str, int]:
+        """The process ids of the programs that run, by their names."""
+        return {name: process.pid for name, process in self._running.items()}
+
     def check(self) -> None:
         """Raise a `WherryError` when a program that should be running has ended."""
         for name, process in self._running.items():

@@ -29,6 +29,8 @@ from wherry.teams import Team, load_teams, pool_entries
 class Stack:
     """Everything that the demo starts; leaving the `with` block stops it all."""
 
+    triggerer_niceness = 19  # no DAG of ours defers
+
     def __init__(self, layout: Layout, console: Console) -> None:
         self.layout = layout
         self._console = console
@@ -48,6 +50,10 @@ class Stack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._console.status("stopping"):
             self._exit.close()
+
+    def pids(self) -> dict[str, int]:
+        """The process ids of the demo's programs, by their names."""
+        return self._processes.pids()
 
     def check(self) -> None:
         """Raise a `WherryError` when one of the demo's programs has died."""
@@ -77,7 +83,7 @@ class Stack:
         with step(self._console, "raw data and releases"):
             self._load_and_release(secrets)
         self._processes.start(program(self.settings, "dag-processor"))
-        self._processes.start(program(self.settings, "triggerer", niceness=19))  # no DAG of ours defers
+        self._processes.start(program(self.settings, "triggerer", niceness=self.triggerer_niceness))
         with step(self._console, "Airflow"):
             self.api = AirflowApi(self.settings.url, self.settings.password)
             self.api.wait_until_ready(self.check)
@@ -96,13 +102,13 @@ class Stack:
         secrets = self._state.secrets()
         settings = AirflowSettings(
             home=self._state.folder / "airflow",
-            dags=REPOSITORY / "dags",
+            dags=self.layout.dags,
             database=postgres.url("airflow", driver="postgresql+psycopg2"),
             port=free_port(8080),
             password=secrets.admin,
             secret=secrets.airflow,
             fernet_key=secrets.fernet,
-            environment={**self.layout.environment(), "PYTHONPATH": str(REPOSITORY / "images/airflow")},
+            environment={"PYTHONPATH": str(REPOSITORY / "images/airflow"), **self.layout.environment()},
         )
         write_password_file(settings)
         return settings

@@ -10,7 +10,7 @@ RUNNER_PYTHON = REPOSITORY / "images/dbt-runner/.venv/bin/python"
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths under one state folder; team files, dbt projects and DAG files are those of `repository`."""
+    """The paths under one state folder; team files and dbt projects are those of `repository`."""
 
     state: Path
     repository: Path = REPOSITORY
@@ -22,8 +22,8 @@ class Layout:
 
     @property
     def dags(self) -> Path:
-        """The DAG files."""
-        return self.repository / "dags"
+        """The DAG files; they are the platform's own, whatever the teams bring."""
+        return REPOSITORY / "dags"
 
     @property
     def releases(self) -> Path:

@@ -88,9 +88,9 @@ def test_the_pod_of_a_finance_model() -> None:
                             "value": '{"team":"finance","project":"finance","dag":"finance__finance",'
                             '"run":"manual__2026-11-22T06:00:00+00:00","node":"model.finance.fct_orders"}',
                         },
+                        {"name": "WHERRY_WAREHOUSE", "value": "TRANSFORM_WH"},
                         {"name": "WHERRY_SCRATCH", "value": "/scratch"},
                         {"name": "TMPDIR", "value": "/scratch"},
-                        {"name": "WHERRY_WAREHOUSE", "value": "TRANSFORM_WH"},
                     ],
                     "envFrom": [{"secretRef": {"name": "warehouse"}}],
                     "resources": {

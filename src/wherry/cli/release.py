@@ -20,7 +20,7 @@ _Teams = Annotated[Path | None, typer.Option("--teams", help="The folder of team
 _Out = Annotated[Path | None, typer.Option("--out", help="The folder of releases [default: releases].")]
 _Builder = Annotated[
     str | None,
-    typer.Option("--builder", help="Who makes the image: local (the embedded cluster's) or docker [default: local]."),
+    typer.Option("--builder", help="Who makes the image: local (the embedded cluster's), docker or none."),
 ]
 _Push = Annotated[bool, typer.Option("--push", help="With docker: push the image, and record its digest.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
@@ -67,7 +67,7 @@ def _team(name: str, folder: Path) -> "Team":
 def _images(builder: str, *, push: bool) -> "ImageBuilder":
     """The builder of that name; WherryError where there is none such."""
     from wherry.release import docker
-    from wherry.release.images import LocalImageStore
+    from wherry.release.images import LocalImageStore, NoImages
 
     match builder, push:
         case "docker", True:
@@ -76,9 +76,11 @@ def _images(builder: str, *, push: bool) -> "ImageBuilder":
             return docker.DockerImageBuilder(settings.runner_image())
         case "local", False:
             return LocalImageStore(settings.image_store(), settings.runner_python())
-        case "local", True:
-            raise WherryError("--push: found builder local, expected docker: the embedded cluster's images stay here")
-    raise WherryError(f"--builder, WHERRY_IMAGE_BUILDER: found {builder!r}, expected local or docker")
+        case "none", False:
+            return NoImages()
+        case ("local" | "none"), True:
+            raise WherryError(f"--push: found builder {builder}, expected docker: only its images go to a registry")
+    raise WherryError(f"--builder, WHERRY_IMAGE_BUILDER: found {builder!r}, expected local, docker or none")
 
 
 def _release(team: "Team", project: str, out: Path, images: "ImageBuilder", *, quiet: bool) -> "Outcome":

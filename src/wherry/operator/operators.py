@@ -2,7 +2,7 @@
 """Cosmos' Kubernetes operators with a waiting half of our own."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from inspect import signature
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from cosmos.operators.kubernetes import (
 
 from wherry import settings
 from wherry.operator.kube import ApiError, Patience, Pod, connect
+from wherry.operator.lean import LeanOperator
 from wherry.operator.outcome import Cause, Outcome, classify
 from wherry.operator.report import explain, result, warnings
 from wherry.operator.run import Ending, Listener, PodRun, read_record
@@ -45,6 +46,7 @@ class PodOperator(DbtKubernetesBaseOperator):
     template_fields: Sequence[str] = ("image", "namespace", "arguments")
     template_fields_renderers: ClassVar[dict[str, str]] = {}
     patience: ClassVar[Patience] = Patience()
+    also_read: ClassVar[frozenset[str]] = frozenset()  # arguments that a subclass reads
 
     def __init__(self, *, plan: PodPlan, **kwargs: Any) -> None:
         """Take what is known when the DAG is parsed."""
@@ -70,11 +72,11 @@ class PodOperator(DbtKubernetesBaseOperator):
 
         Raises AirflowException where another try makes sense, else AirflowFailException.
         """
-        plan, attempt, store = self.plan, _task_try(context), context.get("task_state_store")
+        plan, attempt, store = self.plan, task_try(context), context.get("task_state_store")
         memory = store.get(_MEMORY_KEY) if store and attempt.try_number > 1 else None
         limit = str(memory or plan.resources.memory_limit)
         api = connect(plan.namespace)
-        run = PodRun(api, plan, attempt, Listener(_dbt_log.info, self._keep_leftover), self.patience)
+        run = PodRun(api, plan, attempt, Listener(self.log_reader(context), self._keep_leftover), self.patience)
         self._run = run
         try:
             ending = run.run(self.arguments, str(memory) if memory else None)
@@ -91,6 +93,11 @@ class PodOperator(DbtKubernetesBaseOperator):
         if not ending.outcome.ok:
             _share(context, found)
         return _conclude(ending, explain(ending, plan, limit, more), found)
+
+    def log_reader(self, context: Context) -> Callable[[str], None]:
+        """What takes each line of the pod's log: here the task's own log."""
+        del context
+        return _dbt_log.info
 
     def on_kill(self) -> None:
         """Delete the pod and wait, as long as Airflow lets us, until dbt has cancelled its query and is gone."""
@@ -134,7 +141,8 @@ def dbt_arguments(operator: DbtKubernetesBaseOperator) -> list[str]:
     return [str(word) for word in command[1:]]
 
 
-def _task_try(context: Context) -> TaskTry:
+def task_try(context: Context) -> TaskTry:
+    """The try that a task's process is for."""
     ti, dag_run = context["ti"], context.get("dag_run")
     index = ti.map_index if ti.map_index is not None else -1
     clears = getattr(dag_run, "clear_number", 0) or 0
@@ -184,32 +192,33 @@ def _read_by(operator: type) -> frozenset[str]:
     """The arguments that somebody reads: Airflow's, Cosmos' dbt base's and its mixins', not the pod operator's."""
     readers = [BaseOperator, AbstractDbtBase, *_dbt_mixins(operator)]
     names = {name for reader in readers for name in signature(reader).parameters}
-    return frozenset(names - {"self", "args", "kwargs"}) | _UNUSED | {"profile_config", "full_refresh"}
+    own: frozenset[str] = getattr(operator, "also_read", frozenset())
+    return frozenset(names - {"self", "args", "kwargs"}) | _UNUSED | {"profile_config", "full_refresh"} | own
 
 
 def _dbt_mixins(operator: type) -> Iterator[type]:
     return (base for base in operator.__mro__ if base.__module__ == AbstractDbtBase.__module__)
 
 
-class DbtRunPodOperator(PodOperator, DbtRunKubernetesOperator):
+class DbtRunPodOperator(PodOperator, DbtRunKubernetesOperator, LeanOperator):
     """`dbt run` in a pod."""
 
 
-class DbtTestPodOperator(PodOperator, DbtTestKubernetesOperator):
+class DbtTestPodOperator(PodOperator, DbtTestKubernetesOperator, LeanOperator):
     """`dbt test` in a pod."""
 
 
-class DbtBuildPodOperator(PodOperator, DbtBuildKubernetesOperator):
+class DbtBuildPodOperator(PodOperator, DbtBuildKubernetesOperator, LeanOperator):
     """`dbt build` in a pod: the node and its tests."""
 
 
-class DbtSeedPodOperator(PodOperator, DbtSeedKubernetesOperator):
+class DbtSeedPodOperator(PodOperator, DbtSeedKubernetesOperator, LeanOperator):
     """`dbt seed` in a pod."""
 
 
-class DbtSnapshotPodOperator(PodOperator, DbtSnapshotKubernetesOperator):
+class DbtSnapshotPodOperator(PodOperator, DbtSnapshotKubernetesOperator, LeanOperator):
     """`dbt snapshot` in a pod."""
 
 
-class DbtSourcePodOperator(PodOperator, DbtSourceKubernetesOperator):
+class DbtSourcePodOperator(PodOperator, DbtSourceKubernetesOperator, LeanOperator):
     """`dbt source freshness` in a pod."""

@@ -3,7 +3,7 @@
 from wherry.pod.memory import more_memory
 from wherry.pod.names import INSTANCE_LABEL, MANAGED_BY_LABEL, PREFIX, instance_hash, instance_selector, pod_name
 from wherry.pod.plan import PodPlan, TaskTry
-from wherry.pod.spec import CONTAINER, make_pod
+from wherry.pod.spec import CONTAINER, environment, make_pod
 
 __all__ = [
     "CONTAINER",
@@ -12,6 +12,7 @@ __all__ = [
     "PREFIX",
     "PodPlan",
     "TaskTry",
+    "environment",
     "instance_hash",
     "instance_selector",
     "make_pod",

@@ -109,6 +109,11 @@ def _annotations(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
 
 
 def _env(plan: PodPlan, attempt: TaskTry) -> Mapping[str, str]:
+    return {**environment(plan, attempt), "WHERRY_SCRATCH": SCRATCH, "TMPDIR": SCRATCH}
+
+
+def environment(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
+    """What dbt's environment says of the try, in a pod or out of one: literals, and nothing secret."""
     return {
         "WHERRY_TEAM": plan.team,
         "WHERRY_PROJECT": plan.project,
@@ -119,8 +124,6 @@ def _env(plan: PodPlan, attempt: TaskTry) -> Mapping[str, str]:
         "WHERRY_NODE": plan.node,
         "WHERRY_RELEASE_ID": plan.release_id,
         "WHERRY_QUERY_TAG": _query_tag(plan, attempt),
-        "WHERRY_SCRATCH": SCRATCH,
-        "TMPDIR": SCRATCH,
         **({"WHERRY_WAREHOUSE": plan.compute} if plan.compute else {}),
     }
 

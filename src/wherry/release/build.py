@@ -14,6 +14,7 @@ from typing import Any
 
 from wherry import settings as installation
 from wherry.release import git, runner
+from wherry.release.execution import execution_of
 from wherry.release.images import ImageBuilder, LocalImageStore, write_atomically
 from wherry.release.manifest import rendered, slim
 from wherry.release.model import (
@@ -77,6 +78,10 @@ def build_release(  # noqa: PLR0913 - three to name the release, three with defa
             f"{team.name}: found no project {project_name!r}, expected one of: {', '.join(team.projects)}"
         )
     settings = ReleaseSettings.of(team, project_name)
+    try:
+        execution_of(settings)
+    except ReleaseError as error:
+        raise ReleaseError(f"{team.name}: {error}") from None
     images = images or LocalImageStore(installation.image_store(), installation.runner_python())
     home = out / team.name / project_name
     progress("reading")

@@ -23,6 +23,19 @@ class ImageBuilder(Protocol):
         ...
 
 
+class NoImages:
+    """For an Airflow that runs dbt itself: a release is its files, and there are no pods."""
+
+    def base(self) -> str:
+        """Nothing."""
+        return ""
+
+    def build(self, folder: Path, reference: str) -> str | None:
+        """Make nothing."""
+        del folder, reference
+        return None
+
+
 class LocalImageStore:
     """The embedded cluster's images: one folder each, hard-linked to the release where the file system allows it."""
 

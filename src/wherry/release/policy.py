@@ -16,6 +16,7 @@ from wherry.teams import NodeMeta, NodeRule, Postgres, Project, Resources, Snowf
 
 DEFAULT_PRIORITY = 1
 _T = TypeVar("_T")
+_WAREHOUSE = "snowflake_warehouse"
 _JINJA = re.compile(r"\{[{%#]")
 
 
@@ -70,8 +71,8 @@ def resolve(
     then meta.wherry.pool, the last rule's warehouse, the project's. What is refused never takes effect.
     """
     team, project = settings.team, settings.project
-    asks: list[_Ask] = [*_names(node), *_cosmos(node)]
-    wanted = _wanted(node, settings, asks)
+    asks: list[_Ask] = [*_names(node), *_cosmos(node), *_unwatchable(node, settings)]
+    wanted = NodeMeta() if _is_watched(settings) else _wanted(node, settings, asks)
     rules = [(f"nodes[{index}].resources", project.nodes[index]) for index in sorted(matched_rules)]
     named = _snowflake_warehouse(node, settings, asks)
     if named and wanted.pool and wanted.pool != named:
@@ -129,6 +130,22 @@ def _cosmos(node: Mapping[str, Any]) -> Iterator[_Ask]:
         yield _Ask(f"{key:.120}", "a setting for Cosmos", "none; use meta.wherry, or the team file")
 
 
+def _is_watched(settings: ReleaseSettings) -> bool:
+    return settings.project.execution == "watcher_kubernetes"
+
+
+def _unwatchable(node: Mapping[str, Any], settings: ReleaseSettings) -> Iterator[_Ask]:
+    """What one pod for all nodes can't do: settings of a node's own, or slots of a second warehouse."""
+    if not _is_watched(settings):
+        return
+    why = "with execution watcher_kubernetes, where one pod builds all nodes"
+    if "wherry" in meta(node):
+        yield _Ask("meta.wherry", f"{meta(node)['wherry']!r:.80}", f"nothing {why} alike")
+    own, asked = settings.team.warehouses[settings.project.warehouse], (node.get("config") or {}).get(_WAREHOUSE)
+    if isinstance(own, Snowflake) and asked and str(asked).strip('"').casefold() != own.warehouse.casefold():
+        yield _Ask(f"config.{_WAREHOUSE}", f"{asked!r:.80}", f"{own.warehouse} {why} in the slots of one warehouse")
+
+
 def _wanted(node: Mapping[str, Any], settings: ReleaseSettings, asks: list[_Ask]) -> NodeMeta:
     """The part of meta.wherry that is well formed and allowed."""
     asked = meta(node).get("wherry", {})
@@ -176,7 +193,7 @@ def _usable_warehouses(settings: ReleaseSettings) -> list[str]:
 def _snowflake_warehouse(node: Mapping[str, Any], settings: ReleaseSettings, asks: list[_Ask]) -> str | None:
     """The team's warehouse that the config's snowflake_warehouse names; its names don't differ by case."""
     default = settings.team.warehouses[settings.project.warehouse]
-    asked = (node.get("config") or {}).get("snowflake_warehouse")
+    asked = (node.get("config") or {}).get(_WAREHOUSE)
     if asked is None or not isinstance(default, Snowflake):
         return None
     names = {
@@ -187,7 +204,7 @@ def _snowflake_warehouse(node: Mapping[str, Any], settings: ReleaseSettings, ask
     name = names.get(str(asked).strip('"').casefold())
     if name is None:
         known = ", ".join(sorted(compute.upper() for compute in names))
-        asks.append(_Ask("config.snowflake_warehouse", f"{asked!r:.80}", f"one of the team's warehouses: {known}"))
+        asks.append(_Ask(f"config.{_WAREHOUSE}", f"{asked!r:.80}", f"one of the team's warehouses: {known}"))
     return name
 
 

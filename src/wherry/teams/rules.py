@@ -11,7 +11,7 @@ from wherry.teams.units import parse_quantity
 from wherry.teams.words import Location, names
 
 if TYPE_CHECKING:
-    from wherry.teams.models import Quota, Resources
+    from wherry.teams.models import Project, Quota, Resources, Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,22 @@ def over_quota(place: Location, resources: "Resources", quota: "Quota") -> Itera
             yield Broken(
                 (*place, limit), getattr(resources, limit), f"at most quota.{most}, which is {getattr(quota, most)}"
             )
+
+
+def unwatchable(project: "Project") -> Iterator[Broken]:
+    """What one pod for all nodes can't do: wait for a source's freshness, or give a node settings of its own."""
+    why = "with execution watcher_kubernetes, where one pod builds all nodes"
+    if project.freshness:
+        yield Broken(("freshness",), project.freshness, f"false {why} and waits for no source")
+    if project.nodes:
+        yield Broken(("nodes",), [rule.select for rule in project.nodes], f"no rules {why} alike")
+
+
+def too_many_threads(place: Location, project: "Project", warehouse: "Warehouse") -> Iterator[Broken]:
+    """More threads of the one pod that builds all nodes than its pool has slots: Airflow would never start it."""
+    if project.threads > warehouse.slots:
+        slots = f"the slots of warehouse {project.warehouse}, of which each thread takes one"
+        yield Broken((*place, "threads"), project.threads, f"at most {warehouse.slots}, {slots}")
 
 
 def broken_references(team: Mapping[str, Any]) -> Iterator[Broken]:

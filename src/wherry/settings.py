@@ -55,7 +55,7 @@ def virtualenvs_folder() -> Path:
 
 def secrets_folder() -> Path:
     """Each team's Secret for `local` and `virtualenv`, as a file <team>.env (`WHERRY_SECRETS`)."""
-    return Path(os.environ.get("WHERRY_SECRETS", ".wherry/secrets"))
+    return Path(os.environ.get("WHERRY_SECRETS", ".wherry/secrets")).absolute()
 
 
 def image_repository() -> str:

@@ -22,8 +22,10 @@ from cosmos.constants import (
 from cosmos.dbt.graph import DbtGraph, DbtNode
 
 from wherry.graph.docs import broken_doc, dag_doc
+from wherry.graph.modes import mode_of
 from wherry.graph.plan import Plan, one_line
 from wherry.graph.tasks import TaskFactory
+from wherry.release.execution import execution_of
 from wherry.release.model import Release, read_manifest
 from wherry.release.policy import Refusal
 
@@ -103,12 +105,16 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
 
 
 def _factory(release: Release) -> TaskFactory:
-    project = release.settings.project
-    return TaskFactory(release, Plan(read_manifest(release), release.project, project.tests, project.freshness))
+    project, execution = release.settings.project, execution_of(release.settings)
+    watched = execution == "watcher_kubernetes"
+    plan = Plan(read_manifest(release), release.project, project.tests, project.freshness, watched)
+    return TaskFactory(release, plan, mode_of(execution, release, plan))
 
 
 def _dag_arguments(release: Release, refusals: Sequence[Refusal]) -> dict[str, Any]:
-    team, project = release.settings.team, release.settings.project
+    team, project, execution = release.settings.team, release.settings.project, execution_of(release.settings)
+    # A watcher's own pod isn't bounded by the warehouse's pool, which the producer has its slots of.
+    bound = {"max_active_tasks": team.warehouses[project.warehouse].slots} if execution == "watcher_kubernetes" else {}
     tags = [team.name, release.project, "dbt", *([REFUSED_TAG] if refusals else [])]
     return {
         "schedule": [Asset(uri) for uri in project.assets] or project.schedule,
@@ -117,8 +123,9 @@ def _dag_arguments(release: Release, refusals: Sequence[Refusal]) -> dict[str, A
         "max_active_runs": 1,
         "tags": [tag[:_TAG_LENGTH] for tag in tags],
         "description": f"dbt project {release.project} of team {team.name}",
-        "doc_md": dag_doc(release, refusals),
+        "doc_md": dag_doc(release, execution, refusals),
         "default_args": {"owner": team.name},
+        **bound,
     }
 
 

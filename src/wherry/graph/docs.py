@@ -8,9 +8,16 @@ from typing import Any
 from wherry.graph.plan import one_line
 from wherry.release.model import Release
 from wherry.release.policy import Refusal
+from wherry.teams import Execution
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$=\"'])")
 _MOST_REFUSALS = 20
+_HOW: Mapping[Execution, str] = {
+    "kubernetes": "each node runs in its own pod",
+    "watcher_kubernetes": "one pod builds all nodes",
+    "local": "Airflow's worker runs dbt, which isolates no team",
+    "virtualenv": "Airflow's worker runs dbt in a virtual environment, which isolates no team",
+}
 
 
 def plain(text: str, most: int = 200) -> str:
@@ -26,7 +33,7 @@ def task_doc(node: Mapping[str, Any] | None) -> str | None:
     return "\n\n".join([*filter(None, lines), f"file: {plain(node.get('original_file_path') or '')}."])
 
 
-def dag_doc(release: Release, refusals: Sequence[Refusal]) -> str:
+def dag_doc(release: Release, execution: Execution, refusals: Sequence[Refusal]) -> str:
     """What the DAG is, whose it is, which release it runs, and what its dbt authors asked for and didn't get."""
     team, project = release.settings.team, release.settings.project
     commit = release.git_commit or "unknown (not from git, or with uncommitted changes)"
@@ -41,7 +48,7 @@ def dag_doc(release: Release, refusals: Sequence[Refusal]) -> str:
         "Namespace": team.namespace,
     }
     lines = [
-        f"dbt project **{plain(release.project)}** of team **{plain(team.name)}**; each node runs in its own pod.",
+        f"dbt project **{plain(release.project)}** of team **{plain(team.name)}**; {_HOW[execution]}.",
         "",
     ]
     lines += [f"- {name}: {plain(value, 300)}" for name, value in facts.items() if value]

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 Tests = Literal["build", "after_each", "after_all", "none"]
+PRODUCER = "dbt_producer_watcher"  # Cosmos' name for the task whose pod builds all nodes
 
 _NAME_LENGTH = 180  # of a task group's id; Airflow takes 200
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
@@ -59,12 +60,16 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks of one project. `manifest` is the slim manifest of its release."""
+    """All tasks of one project. `manifest` is the slim manifest of its release.
+
+    `watched`: one more task builds all nodes, and theirs watch it; none of them waits for it to end.
+    """
 
     manifest: Mapping[str, Any]
     project: str
     tests: Tests
     freshness: bool
+    watched: bool = False
 
     @cached_property
     def nodes(self) -> dict[str, Mapping[str, Any]]:
@@ -99,10 +104,19 @@ class Plan:
         }
 
     @cached_property
+    def tests_of(self) -> dict[str, tuple[str, ...]]:
+        """The data tests by the node that they alone look at; a test with a task of its own by itself."""
+        tests: dict[str, tuple[str, ...]] = {unique_id: (unique_id,) for unique_id in self.detached}
+        for unique_id, home in self._homes.items():
+            if unique_id in self.manifest["nodes"]:
+                tests[home] = (*tests.get(home, ()), unique_id)
+        return tests
+
+    @cached_property
     def names(self) -> dict[str, str]:
         """What each node's task ids begin with, and each detached test's id: valid, unique, always the same."""
         names: dict[str, str] = {}
-        taken: set[str] = set()
+        taken = {PRODUCER}
         for unique_id in (*sorted(self.nodes, key=_by_kind), *sorted(self.detached)):
             name = _id_safe(unique_id) + ("_test" if unique_id in self.detached else "")
             if name.casefold() in taken:
@@ -145,7 +159,7 @@ class Plan:
 
     def find(self, task_id: str) -> TaskSpec | None:
         """The task of this id, without a look at the others."""
-        if self.tests == "after_all" and task_id == self._after_all:
+        if task_id == PRODUCER or (self.tests == "after_all" and task_id == self._after_all):
             specs = self._whole()
         else:
             bases = (task_id, task_id.rpartition(".")[0])
@@ -156,7 +170,7 @@ class Plan:
     def waits_for(self, spec: TaskSpec) -> frozenset[str]:
         """The ids of the tasks that this one waits for."""
         if not spec.node:
-            return frozenset(self._leaves())
+            return frozenset(self._leaves() if spec.id == self._after_all else ())
         if spec.verb == Verb.TEST and spec.node in self.nodes:
             return frozenset([self.task_of(spec.node)] if self.runs(spec.node) else ())
         return frozenset(task for parent in self.parents(spec.node) for task in self._done_when(parent))
@@ -208,6 +222,8 @@ class Plan:
         yield from self._whole()
 
     def _whole(self) -> Iterator[TaskSpec]:
+        if self.watched:
+            yield TaskSpec(PRODUCER, Verb.BUILD, "", f"{self.project} (all nodes)")
         if self.tests == "after_all" and any(map(self.runs, self.nodes)):
             yield TaskSpec(self._after_all, Verb.TEST, "", f"{self.project} (all tests)")
 

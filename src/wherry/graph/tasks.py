@@ -10,33 +10,14 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseOperator, TaskGroup
 
 from wherry.graph.docs import task_doc
-from wherry.graph.plan import Plan, TaskSpec, Verb
-from wherry.operator import (
-    DbtBuildPodOperator,
-    DbtRunPodOperator,
-    DbtSeedPodOperator,
-    DbtSnapshotPodOperator,
-    DbtSourcePodOperator,
-    DbtTestPodOperator,
-)
+from wherry.graph.modes import Mode, Wanted
+from wherry.graph.plan import Plan, TaskSpec
 from wherry.pod import PodPlan
 from wherry.release.model import Release
 from wherry.release.policy import NodePolicy, Refusal, resolve
 
 GRACE: Final = timedelta(seconds=60)  # for dbt to cancel its query
-_MARGIN: Final = timedelta(minutes=5)  # so that the pod's own deadline speaks before Airflow's
-_LONGEST_RETRY_DELAY: Final = timedelta(minutes=10)
-_IN_POD: Final = "project"  # Cosmos wants a project folder; the runner knows its own
 _WHOLE_PROJECT: Final[Mapping[str, Any]] = {"unique_id": "", "config": {}}
-
-_OPERATORS: Final[Mapping[Verb, type[BaseOperator]]] = {
-    Verb.BUILD: DbtBuildPodOperator,
-    Verb.RUN: DbtRunPodOperator,
-    Verb.SEED: DbtSeedPodOperator,
-    Verb.SNAPSHOT: DbtSnapshotPodOperator,
-    Verb.SOURCE: DbtSourcePodOperator,
-    Verb.TEST: DbtTestPodOperator,
-}
 
 
 @dataclass(frozen=True)
@@ -45,6 +26,7 @@ class TaskFactory:
 
     release: Release
     plan: Plan
+    mode: Mode
 
     def node(self, spec: TaskSpec) -> Mapping[str, Any] | None:
         """The dbt node of a task; None for the task that tests the whole project."""
@@ -68,7 +50,7 @@ class TaskFactory:
         if spec.empty:
             return EmptyOperator(**shown)
         policy, _ = self._resolve(node or _WHOLE_PROJECT)
-        return _OPERATORS[spec.verb](**shown, **_scheduling(policy), **_dbt(spec), plan=self._pod(spec, policy))
+        return self.mode.make(Wanted(spec, policy, self._pod(spec, policy), shown))
 
     def _resolve(self, node: Mapping[str, Any]) -> tuple[NodePolicy, tuple[Refusal, ...]]:
         return resolve(node, self.release.settings, node.get("wherry_rules", ()))
@@ -95,23 +77,3 @@ class TaskFactory:
             release_id=self.release.id,
             compute=policy.compute,
         )
-
-
-def _scheduling(policy: NodePolicy) -> dict[str, Any]:
-    """Airflow's own arguments. The weight is absolute: a priority means the same for every node, and needs no walk."""
-    return {
-        "pool": policy.pool,
-        "priority_weight": policy.priority,
-        "weight_rule": "absolute",
-        "retries": policy.retries,
-        "retry_delay": policy.retry_delay,
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": max(policy.retry_delay, _LONGEST_RETRY_DELAY),
-        "execution_timeout": policy.timeout + PodPlan.startup_timeout + GRACE + _MARGIN,
-    }
-
-
-def _dbt(spec: TaskSpec) -> dict[str, Any]:
-    """Cosmos' own arguments."""
-    selection = "cautious" if spec.cautious else None
-    return {"project_dir": _IN_POD, "select": spec.select, "indirect_selection": selection, "extra_context": {}}

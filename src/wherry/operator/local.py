@@ -81,13 +81,19 @@ class LocalOperator(DbtLocalBaseOperator):
         """Render nothing, for a mapped task and for the compiled SQL too."""
 
     def get_env(self, context: Context) -> dict[str, Any]:
-        """The team's secrets, masked in the log from now on, and what the try is. Raises AirflowFailException."""
+        """Nothing: what dbt gets is put together when it is started, and never part of the operator."""
+        del context
+        return {}
+
+    def run_command(self, cmd: list[str], env: dict[str, Any], context: Context, **kwargs: Any) -> Any:
+        """Run dbt with the team's secrets, masked in the log from now on. Raises AirflowFailException without them."""
         try:
             secret = team_secret(self.plan.team)
         except WherryError as error:
             raise AirflowFailException(str(error)) from None
         _mask(secret)
-        return {**_base_environment(), **secret, **environment(self.plan, task_try(context))}
+        env = {**_base_environment(), **secret, **environment(self.plan, task_try(context))}
+        return DbtLocalBaseOperator.run_command(self, cmd, env, context, **kwargs)
 
     def calculate_openlineage_events_completes(self, *_: Any, **__: Any) -> bool:
         """Do nothing: it would put dbt's environment, the secrets in it, into Airflow's."""
@@ -118,7 +124,7 @@ class VirtualenvOperator(LocalOperator, DbtVirtualenvBaseOperator):
     def run_command(self, cmd: list[str], env: dict[str, Any], context: Context, **kwargs: Any) -> Any:
         """Run dbt beside others: Cosmos' own way holds the environment's lock until dbt has ended."""
         self._py_bin = self._python()
-        return DbtLocalBaseOperator.run_command(self, cmd, env, context, **kwargs)
+        return LocalOperator.run_command(self, cmd, env, context, **kwargs)
 
     def _python(self) -> str:
         """The environment's Python; the first task that asks for it makes it. Raises AirflowFailException."""

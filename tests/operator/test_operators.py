@@ -1,8 +1,10 @@
 """The operators as a DAG's author sees them: arguments, template fields, and what is refused."""
 
+import inspect
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.serialization.serialized_objects import DagSerialization
 
 from tests.operator.airflow_side import in_a_dag
@@ -10,6 +12,7 @@ from tests.operator.conftest import World
 from tests.pod.examples import FINANCE
 from wherry import operator as room
 from wherry.operator import DbtBuildPodOperator, DbtSourcePodOperator, DbtTestPodOperator, PodOperator
+from wherry.operator.lean import LeanOperator
 
 VERBS = {
     room.DbtRunPodOperator: ["run"],
@@ -109,3 +112,27 @@ def test_a_serialized_task_is_small() -> None:
     assert found["template_fields"] == ["image", "namespace", "arguments"]
     assert "plan" not in found
     assert len(str(found)) < 1500
+
+
+@pytest.mark.parametrize("kind", VERBS)
+def test_a_lean_operator_is_what_cosmos_would_construct(kind: type[PodOperator]) -> None:
+    """All that Airflow and Cosmos know of an operator is as by Cosmos' own constructor; a pod's fields are missing."""
+    cosmos_own = type(kind.__name__, tuple(base for base in kind.__bases__ if base is not LeanOperator), {})
+    arguments = {"select": "fqn:a", "full_refresh": True, "retries": 3, "pool": "p"}
+    lean, full = vars(make(kind, **arguments)), vars(make(cosmos_own, **arguments))
+    made = {"_BaseOperator__init_kwargs", "start_date"}  # by each constructor; the other by Airflow's clock
+    assert {name: full[name] for name in lean.keys() - made} == {name: lean[name] for name in lean.keys() - made}
+    assert not {name for name in full.keys() - lean.keys() if name in inspect.signature(BaseOperator).parameters}
+
+
+def test_constructing_takes_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DAG of thousands of operators is parsed again and again: no signature is looked up, few fields are set."""
+    make()
+    names: list[str] = []
+    original = BaseOperator.__setattr__
+    monkeypatch.setattr(
+        BaseOperator, "__setattr__", lambda self, key, value: names.append(key) or original(self, key, value)
+    )
+    monkeypatch.setattr(inspect, "signature", lambda *_, **__: pytest.fail("a signature was looked up"))
+    make()
+    assert len(names) <= 110

@@ -27,6 +27,7 @@ from wherry.operator.outcome import Cause, Outcome, classify
 from wherry.operator.report import explain, result, warnings
 from wherry.operator.run import Ending, Listener, PodRun, read_record
 from wherry.pod import PodPlan, TaskTry, more_memory
+from wherry.results.breakdown import breakdown
 from wherry.results.store import ResultKey, ResultStore
 
 _dbt_log = logging.getLogger("dbt")
@@ -77,7 +78,7 @@ class PodOperator(DbtKubernetesBaseOperator):
         limit = str(memory or plan.resources.memory_limit)
         api = connect(plan.namespace)
         run = PodRun(api, plan, attempt, Listener(self.log_reader(context), self._keep_leftover), self.patience)
-        self._run = run
+        self._run, run.marks["started"] = run, context["ti"].start_date.timestamp()
         try:
             ending = run.run(self.arguments, str(memory) if memory else None)
         except BaseException as error:
@@ -88,6 +89,7 @@ class PodOperator(DbtKubernetesBaseOperator):
         ending, more = _with_ceiling(ending, limit, plan)
         found = result(ending, plan, attempt, limit)
         self._keep(attempt, found)
+        _log.info("%s", breakdown(ending.marks, ending.record))
         if more and store:
             store.set(_MEMORY_KEY, more)
         if not ending.outcome.ok:

@@ -7,6 +7,7 @@ from typing import Any
 from wherry.operator.outcome import Cause, dbt_message, terminated
 from wherry.operator.run import Ending
 from wherry.pod import PodPlan, TaskTry
+from wherry.results.breakdown import breakdown
 from wherry.results.codec import Record, as_dict
 from wherry.teams import format_duration
 
@@ -32,6 +33,7 @@ def result(ending: Ending, plan: PodPlan, attempt: TaskTry, memory: str) -> dict
         "memory_limit": memory,
         "adopted": ending.adopted,
         "times": times(ending),
+        "breakdown": dict(breakdown(ending.marks, ending.record).stages),
         "node": plan.node,
     }
     return known | (as_dict(ending.record) if ending.record else {}) | {"node": plan.node}

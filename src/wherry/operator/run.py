@@ -65,6 +65,7 @@ class PodRun:
             outcome = Outcome(Cause.KILLED, "the task was stopped; its pod is deleted")
         self._mark("ended")
         self._delete(outcome)
+        self._mark("deleted")
         return Ending(outcome, self.pod or {}, read_record(self.pod), adopted, self.marks)
 
     def delete_and_wait(self, api: PodApi) -> None:
@@ -94,6 +95,8 @@ class PodRun:
         return classify(self.pod or pod, read_record(self.pod), gone=gone)
 
     def _look(self, pod: Pod) -> None:
+        if pod["spec"].get("nodeName"):
+            self._mark("seen_scheduled")
         ended = terminated(pod)
         ran = running(pod) or (ended is not None and ended.get("startedAt"))
         if ran and self._running_since is None:

@@ -82,6 +82,7 @@ class Record:
     dbt: str = ""
     adapter: str = ""
     omitted: int = 0  # results that were left out for size
+    began: float = 0.0  # when PID 1 began, by its own clock, in seconds since 1970; 0: not known
 
 
 def as_dict(record: Record) -> dict[str, Any]:
@@ -302,4 +303,5 @@ _RECORD_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "dbt": _text,
     "adapter": _text,
     "omitted": _integer,
+    "began": _number,
 }

@@ -59,6 +59,7 @@ class Progress:
             cpu_seconds=cpu_seconds(),
             dbt=version("dbt-core"),
             adapter=self.adapter,
+            began=round(self.clock.began, 3),
         )
 
 

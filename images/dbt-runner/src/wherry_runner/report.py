@@ -19,11 +19,13 @@ _DEFAULT_PATH: Final = Path("/dev/termination-log")
 
 
 class Stopwatch:
-    """Seconds per stage, since the kernel started the process."""
+    """Seconds per stage, since the kernel started the process; `began` is when it did, in seconds since 1970."""
 
     def __init__(self) -> None:
         """Begin with what passed between the process' start and now: the stage "boot"."""
-        self._began = time.perf_counter() - _process_age()
+        age = _process_age()
+        self.began = time.time() - age
+        self._began = time.perf_counter() - age
         self._last = self._began
         self.stages: dict[str, float] = {}
         self.stop("boot")

@@ -1,0 +1,66 @@
+"""Where the time of one pod's task went, from its process to its last call. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from wherry.results.codec import Record
+
+# Our clock's moments, in their order, and the stage that each ends.
+_BEFORE: Final = (("asked", "parse"), ("created", "create"), ("seen_scheduled", "schedule"))
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Seconds by stage, in the order in which they passed.
+
+    `parse` is all that the task's process does before it asks for the pod; `start` ends with the first instruction of
+    the pod's PID 1; then come the runner's own stages, of its `run` what was spent in queries apart from dbt's part;
+    `report` ends when we know that the container ended, `end` when the pod's deletion is asked for.
+    """
+
+    stages: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """Seconds from the task's start to its end, as far as they are known."""
+        return sum(self.stages.values())
+
+    def __str__(self) -> str:
+        """As one line of a log."""
+        return f"{self.total:.1f} s: " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.stages.items())
+
+
+def breakdown(marks: Mapping[str, float], record: Record | None) -> Breakdown:
+    """Order what is known into stages; what isn't known is left out.
+
+    `marks` are seconds since 1970 by our clock: started, asked, created, seen_scheduled, seen_running, seen_finished,
+    deleted. The pod's clock may differ from ours: a stage that would be negative is 0.
+    """
+    return Breakdown({stage: round(max(0.0, seconds), 3) for stage, seconds in _stages(marks, record)})
+
+
+def _stages(marks: Mapping[str, float], record: Record | None) -> Iterator[tuple[str, float]]:
+    known = [("started", ""), *_BEFORE]
+    reached = [(marks[moment], stage) for moment, stage in known if moment in marks]
+    yield from ((stage, at - before) for (before, _), (at, stage) in pairwise(reached))
+    timings = record.timings if record else {}
+    began = record.began if record and record.began else marks.get("seen_running")
+    if began is None or not reached:
+        return
+    yield "start", began - reached[-1][0]
+    yield from _runner(timings)
+    if finished := marks.get("seen_finished"):
+        yield ("report" if timings else "container"), finished - began - timings.get("total", 0.0)
+        yield "end", marks.get("deleted", finished) - finished
+
+
+def _runner(timings: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    query = timings.get("query", 0.0)
+    for stage, seconds in timings.items():
+        if stage == "run":
+            yield "dbt", seconds - query
+            yield "query", query
+        elif stage not in ("query", "total"):
+            yield stage, seconds

@@ -94,6 +94,16 @@ def test_a_contract_is_enforced(pod: Pod) -> None:
     assert pod("model.shop.contracted", "run").code == 0
 
 
+def test_versions_of_a_model(pod: Pod, sql: Sql) -> None:
+    """A version is built by itself, and read by its number or as the latest one, each from its slice."""
+    for version in ("v1", "v2"):
+        done = pod(f"model.shop.lines.{version}", "build", select=f"fqn:shop.lines.{version}")
+        assert (done.code, done.record.loaded, len(done.record.results)) == (0, "slice", 4), done.log
+    done = pod("model.shop.lines_reader", "run")
+    assert (done.code, done.record.loaded) == (0, "slice"), done.log
+    assert sql("select quantity from shop.lines_reader") == [(2,)]
+
+
 @pytest.mark.parametrize(
     ("table", "word", "code", "status"), [("events", "pass", 0, "success"), ("old_events", "error", 1, "fail")]
 )
@@ -109,7 +119,7 @@ def test_a_macro_that_reads_the_graph_sees_all_of_it(pod: Pod, sql: Sql) -> None
     """`graph` is the whole project's though only a slice was loaded; macros are found by computed names."""
     done = pod("model.shop.graph_reader", "run")
     assert (done.code, done.record.loaded, done.record.loaded_why) == (0, "slice", "a macro read the whole graph")
-    assert sql("select models, answer from shop.graph_reader") == [(15, 42)]
+    assert sql("select models, answer from shop.graph_reader") == [(18, 42)]
 
 
 def test_hooks_run_in_every_pod(pod: Pod, sql: Sql) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from wherry_runner import main
 from wherry_runner.classify import classify, classify_error, is_transient
-from wherry_runner.invoke import merge_comment
+from wherry_runner.invoke import Run, merge_comment
 from wherry_runner.mask import MaskedStream, Masker
 from wherry_runner.report import write_record
 from wherry_runner.request import Request, read_request, why_not_slice
@@ -152,6 +153,7 @@ def asked(*args: str, node: str = "model.shop.x") -> Request:
         ("test", "--models", "x", "--exclude", "fqn:shop.t1", "t2"),
         ("source", "freshness", "--select", "source:raw.events"),
         ("run", "--select=fqn:shop.x", "--indirect-selection", "cautious"),
+        ("run", "--select", "fqn:shop.mart[s]"),
     ],
 )
 def test_a_slice_answers_the_selection_of_its_node(args: tuple[str, ...]) -> None:
@@ -169,6 +171,7 @@ def test_a_slice_answers_the_selection_of_its_node(args: tuple[str, ...]) -> Non
         ("run", "--select", "x", "--select", "y"),
         ("run", "--select", "x,y"),
         ("run", "--select", "x*"),
+        ("run", "--select", "fqn:shop.[a-z]"),
         ("run", "--select", "x", "--defer"),
         ("run", "--select", "x", "--vars", "{a: 1}"),
         ("run", "--selector", "x"),
@@ -283,3 +286,12 @@ def test_the_diet_keeps_what_dbt_answers() -> None:
         assert flag._behavior_change_event.flag_source == __name__
     finally:
         dbtClassMixin.json_schema, BehaviorFlagRendered._default_source = kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "executed", "lack"),
+    [("IndexError", False, "IndexError: x"), ("IndexError", True, ""), ("DbtRuntimeError", False, "")],
+)
+def test_a_slice_at_which_dbt_is_at_a_loss(kind: str, executed: bool, lack: str) -> None:
+    """An error of dbt's own code gives way to the project while nothing was sent; a user's mistake stays one."""
+    assert main._lack(Run(False, (), kind, "x", executed=executed)) == lack

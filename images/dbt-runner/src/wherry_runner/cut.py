@@ -74,7 +74,7 @@ def cut(manifest: Manifest, unique_id: str, tests: Mapping[str, list[str]]) -> S
 
 def leaf(node: GraphMemberNode) -> dict[str, Any]:
     """Return a node as the relation that it is: selected by nothing, without SQL, columns and documentation."""
-    data = {**as_data(node), "fqn": ["", node.unique_id], "description": "", "columns": {}, "meta": {}, "docs": {}}
+    data = {**as_data(node), "fqn": _unselectable(node), "description": "", "columns": {}, "meta": {}, "docs": {}}
     for key in ("raw_code", "unrendered_config", "constraints", "patch_path", "refs", "sources", "metrics", "contract"):
         data.pop(key, None)
     data["config"] = {key: value for key, value in data.get("config", {}).items() if key not in {"meta", "docs"}}
@@ -89,7 +89,7 @@ def leaf(node: GraphMemberNode) -> dict[str, Any]:
 
 def inlined(node: GraphMemberNode) -> dict[str, Any]:
     """Return a node whose SQL becomes part of another one's: selected by nothing."""
-    return {**as_data(node), "fqn": ["", node.unique_id], "description": "", "docs": {}}
+    return {**as_data(node), "fqn": _unselectable(node), "description": "", "docs": {}}
 
 
 def as_data(node: GraphMemberNode) -> dict[str, Any]:
@@ -136,6 +136,11 @@ class _Cutter:
                 self.add(parent)
         elif uid not in self.leaves:
             self.leaves.append(uid)
+
+
+def _unselectable(node: GraphMemberNode) -> list[str]:
+    """An fqn that no selector matches. dbt drops its first part and, of a versioned model, looks at the last two."""
+    return ["", "", node.unique_id]
 
 
 def _parents(node: Any) -> list[str]:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
     from wherry_runner.invoke import Listener, Run
 
+# What dbt's own code raises over a slice that isn't as it expects: its words for a user's mistake are other classes.
+_AT_A_LOSS: Final = {
+    *("GraphDependencyNotFoundError", "DbtInternalError"),
+    *("KeyError", "IndexError", "AttributeError", "TypeError", "AssertionError"),
+}
 _LOOKUP_FAILED: Final = re.compile(
     r"which was not found|not found in manifest|Found dependency not in graph|Graph dependency"
 )
@@ -182,8 +187,8 @@ def _lack(done: Run) -> str:
         return ""
     if done.success and not done.results:
         return "nothing was selected"
-    if done.error_kind in {"GraphDependencyNotFoundError", "DbtInternalError", "KeyError"}:
-        return done.error
+    if done.error_kind in _AT_A_LOSS:
+        return f"{done.error_kind}: {done.error}"
     failed = next((result.message for result in done.results if _LOOKUP_FAILED.search(result.message)), "")
     return failed or (done.error if _LOOKUP_FAILED.search(done.error) else "")
 

@@ -29,7 +29,8 @@ _NO_VALUE: Final = {
     *("--no-partial-parse", "--no-version-check", "--cache-selected-only", "--no-populate-cache", "--no-print"),
 }
 # One name, without graph operators (+, @), wildcards, sets or other methods: all that a node's own slice can answer.
-_ONE_NODE: Final = re.compile(r"(?:(?:fqn|source):)?[^\s:+@*?,\[\]]+")
+# A bracket around one character matches that character: so a node is told from a folder of its name.
+_ONE_NODE: Final = re.compile(r"(?:(?:fqn|source):)?(?:[^\s:+@*?,\[\]]|\[[^\s!\[\]]\])+")
 
 
 class UsageError(Exception):

@@ -158,6 +158,22 @@ def test_rules_are_kept_per_node(full_manifest: Manifest) -> None:
     assert nodes["model.tiny.customers"]["wherry_rules"] == []
 
 
+def test_what_dbt_will_not_run_is_not_rendered(full_manifest: Manifest) -> None:
+    """dbt keeps a test whose model doesn't exist in its manifest, disabled: a task of its own would find nothing."""
+    full = copy.deepcopy(full_manifest)
+    test = next(key for key, node in full["nodes"].items() if node["resource_type"] == "test")
+    full["nodes"][test]["config"]["enabled"] = False
+    assert rendered(full_manifest).keys() - rendered(full).keys() == {test}
+
+
+def test_public_models_are_known(full_manifest: Manifest) -> None:
+    """Of dbt's access levels only public matters: such a model is an asset."""
+    full = copy.deepcopy(full_manifest)
+    full["nodes"]["model.tiny.revenue"]["access"] = "public"
+    found = {key for key, node in slim(full, {})["nodes"].items() if "access" in node["config"]}
+    assert found == {"model.tiny.revenue"}
+
+
 def test_unit_tests_are_among_the_rendered(full_manifest: Manifest) -> None:
     """Exposures aren't; a build of a model runs its unit tests, so the model's task must know of them."""
     kinds = {node["resource_type"] for node in rendered(full_manifest).values()}

@@ -2,8 +2,8 @@
 
 Cosmos builds a `DbtNode` from: resource_type, package_name, original_file_path, depends_on.nodes, tags, config, fqn and
 (sources) freshness; of `config` rendering reads materialized and meta.owner, our policy meta.wherry and
-snowflake_warehouse. That is a sixth of dbt's file (1,000 models with 2,000 tests: 6.7 to 1.1 MB), which Airflow reads
-again in every task's process.
+snowflake_warehouse, our assets access. That is a sixth of dbt's file (1,000 models with 2,000 tests: 6.7 to 1.1 MB),
+which Airflow reads again in every task's process.
 """
 
 import re
@@ -39,7 +39,9 @@ def rendered(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _rendered(section: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    return ((key, node) for key, node in section.items() if node["resource_type"] in _RENDERED)
+    """dbt leaves a test of a model that isn't there in its manifest, disabled."""
+    enabled = ((key, node) for key, node in section.items() if node["config"].get("enabled", True))
+    return ((key, node) for key, node in enabled if node["resource_type"] in _RENDERED)
 
 
 def _slim_node(node: Mapping[str, Any], rules: Sequence[int]) -> dict[str, Any]:
@@ -67,6 +69,8 @@ def _slim_config(node: Mapping[str, Any]) -> dict[str, Any]:
     config = {key: value for key, value in node["config"].items() if key in _CONFIG and value not in (None, [], {})}
     if "tags" in config:
         config["tags"] = [_plain(tag) for tag in config["tags"]]
+    if node.get("access") == "public":
+        config["access"] = "public"
     kept = {key: value for key, value in meta(node).items() if key == "wherry"}
     owner = meta(node).get("owner")
     if isinstance(owner, str) and owner:

@@ -131,6 +131,23 @@ def test_what_dbt_is_asked_for(tests: str, task_id: str, arguments: list[str], w
     assert build_task(write_release(tests=tests), task_id).task_dict[task_id].arguments == arguments
 
 
+@pytest.mark.parametrize(
+    ("tests", "publisher"),
+    [("build", "orders.build"), ("after_each", "orders.test"), ("after_all", "orders.run"), ("none", "orders.run")],
+)
+def test_a_public_model_is_an_asset(tests: str, publisher: str, write_release: WriteRelease) -> None:
+    """The task after which others may read it updates `wherry://<team>/<project>/<model>`; no other task any asset."""
+    public = shop()
+    for name in ("orders", "int_joined"):  # the second one is ephemeral: there is nothing to read
+        public["nodes"][f"model.shop.{name}"]["config"]["access"] = "public"
+    tasks = build_dag(write_release(public, tests=tests)).task_dict
+    assert {task_id: task.outlets for task_id, task in tasks.items() if task.outlets} == {
+        publisher: [Asset("wherry://acme-data/shop/orders")]
+    }
+    consumer = build_dag(write_release(project="reports", schedule=None, assets=["wherry://acme-data/shop/orders"]))
+    assert list(consumer.timetable.asset_condition.objects) == tasks[publisher].outlets
+
+
 def test_an_ephemeral_model_is_a_task_without_a_pod(release: Release) -> None:
     """It is part of its children's SQL; the task keeps the graph together."""
     task = build_dag(release).task_dict["int_joined.build"]

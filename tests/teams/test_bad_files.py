@@ -128,6 +128,34 @@ def test_clash_between_two_teams(folder: str, key: str, value: str, files: tuple
     )
 
 
+def test_asset_that_no_project_updates() -> None:
+    """A typo in another team's asset, or one's own asset, is a mistake: the DAG would never run, or never rest."""
+    folder = HERE / "bad_folders" / "no-such-producer"
+    with pytest.raises(TeamFileError) as caught:
+        load_teams(folder)
+    assert str(caught.value).split("\n") == [
+        f"{folder / 'b.yaml'}:{line}: projects.shop.assets[{index}]: found '{uri}', "
+        "expected a public model of another project here: wherry://a/shop/<model>"
+        for line, index, uri in [
+            (19, 1, "wherry://a/shops/orders"),
+            (20, 2, "wherry://c/shop/orders"),
+            (21, 3, "wherry://b/shop/orders"),
+            (22, 4, "wherry://a/orders"),
+        ]
+    ]
+
+
+def test_another_teams_asset_in_a_file_read_alone(tmp_path: Path) -> None:
+    """One file says nothing about other teams; of its own projects it does."""
+    text = (HERE / "good" / "least.yaml").read_text()
+    path = tmp_path / "least.yaml"
+    path.write_text(text.replace("warehouse: main}", "warehouse: main, assets: ['wherry://other/shop/orders']}"))
+    assert load_teams(tmp_path)[0].projects["a"].assets == ("wherry://other/shop/orders",)
+    path.write_text(text.replace("warehouse: main}", "warehouse: main, assets: ['wherry://least/shop/orders']}"))
+    with pytest.raises(TeamFileError, match="there is none"):
+        load_teams(tmp_path)
+
+
 def test_problems_of_all_files_are_reported_together() -> None:
     """Loading a folder doesn't stop at its first bad file."""
     with pytest.raises(TeamFileError) as caught:

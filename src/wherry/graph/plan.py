@@ -190,6 +190,13 @@ class Plan:
         node = self.nodes.get(unique_id) or self.detached[unique_id]
         return tuple(dict.fromkeys(parent for parent in node["depends_on"]["nodes"] if parent in self.nodes))
 
+    def published_by(self, spec: TaskSpec) -> str | None:
+        """The public model that others may read once this task is done, by the name that its ids begin with."""
+        node = self.nodes.get(spec.node)
+        if node is None or node["config"].get("access") != "public" or _is_ephemeral(node):
+            return None
+        return self.names[spec.node] if spec.id == self._done_when(spec.node)[-1] else None
+
     def home_of_test(self, unique_id: str) -> str | None:
         """The id of the one task that runs this test; None where the team has chosen that no test runs."""
         if self.tests == "none":

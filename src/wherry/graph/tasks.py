@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, BaseOperator, TaskGroup
+from airflow.sdk import DAG, Asset, BaseOperator, TaskGroup
 
 from wherry.graph.docs import task_doc
 from wherry.graph.modes import Mode, Wanted
@@ -15,6 +15,7 @@ from wherry.graph.plan import Plan, TaskSpec
 from wherry.pod import PodPlan
 from wherry.release.model import Release
 from wherry.release.policy import NodePolicy, Refusal, resolve
+from wherry.teams.assets import PublicModel
 
 GRACE: Final = timedelta(seconds=60)  # for dbt to cancel its query
 _WHOLE_PROJECT: Final[Mapping[str, Any]] = {"unique_id": "", "config": {}}
@@ -46,11 +47,17 @@ class TaskFactory:
             "task_group": group,
             "task_display_name": spec.title,
             "doc_md": task_doc(node),
+            "outlets": self._outlets(spec),
         }
         if spec.empty:
             return EmptyOperator(**shown)
         policy, _ = self._resolve(node or _WHOLE_PROJECT)
         return self.mode.make(Wanted(spec, policy, self._pod(spec, policy), shown))
+
+    def _outlets(self, spec: TaskSpec) -> list[Asset]:
+        """The asset that the task updates: others wait for public models only, so no other node costs an event."""
+        name = self.plan.published_by(spec)
+        return [Asset(PublicModel(self.release.team, self.release.project, name).uri)] if name else []
 
     def _resolve(self, node: Mapping[str, Any]) -> tuple[NodePolicy, tuple[Refusal, ...]]:
         return resolve(node, self.release.settings, node.get("wherry_rules", ()))

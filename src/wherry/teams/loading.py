@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from wherry.teams.assets import SCHEME, public_model
 from wherry.teams.document import Document, Problem, TeamFileError, read_document
 from wherry.teams.explain import explain
 from wherry.teams.hygiene import ADVICE, bad_text, is_secret_key
@@ -36,7 +37,7 @@ def load_team_files(paths: Iterable[Path]) -> tuple[Team, ...]:
             loaded.append(_load(path))
         except TeamFileError as error:
             problems += error.problems
-    problems += _clashes(loaded)
+    problems += [*_clashes(loaded), *_missing_producers(loaded)]
     if problems:
         raise TeamFileError(problems)
     return tuple(team for team, _ in loaded)
@@ -169,3 +170,22 @@ def _clashes(loaded: list[tuple[Team, Document]]) -> Iterator[Problem]:
                 yield document.problem(
                     (key,), show(value), f"a {key} that no other team has: {other.file} has this one"
                 )
+
+
+def _missing_producers(loaded: list[tuple[Team, Document]]) -> Iterator[Problem]:
+    """Assets that no project here updates, for which a DAG would wait for ever. A file that is read alone knows no
+    other teams' projects."""
+    known = {(team.name, project) for team, _ in loaded for project in team.projects}
+    for team, document in loaded:
+        for name, project in team.projects.items():
+            others = known - {(team.name, name)}
+            for index, uri in enumerate(project.assets):
+                model = public_model(uri)
+                alone = len(loaded) == 1 and model is not None and model.team != team.name
+                if uri.startswith(SCHEME) and not alone and (model and (model.team, model.project)) not in others:
+                    yield document.problem(("projects", name, "assets", index), show(uri), _a_model_of(others))
+
+
+def _a_model_of(projects: set[tuple[str, str]]) -> str:
+    shown = [f"{SCHEME}{team}/{project}/<model>" for team, project in sorted(projects)]
+    return f"a public model of another project here: {', '.join(shown[:5]) or 'there is none'}"

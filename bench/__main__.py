@@ -1,6 +1,7 @@
 """`python -m bench`, what `task bench` calls."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,53 @@ Sizes = Annotated[str, typer.Option(help="How many models, comma-separated.")]
 Rounds = Annotated[int, typer.Option(help="How often each is measured, in turns.", min=1)]
 StateOption = Annotated[Path, typer.Option("--state", help="The folder that holds everything the bench writes.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def nodes(  # noqa: PLR0913, PLR0917 - one an option
+    context: typer.Context,
+    full: Annotated[bool, typer.Option("--full", help="All arms, more rounds, a sample project too.")] = False,
+    projects: Annotated[
+        list[Path] | None, typer.Option("--project", help="A dbt project for PostgreSQL to measure instead.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often each arm runs, in turns; 0: 3, or 5 with --full.")] = 0,
+    picture: Annotated[Path | None, typer.Option(help="Write where a node's time goes as an SVG.")] = None,
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """What a node costs on a real Airflow, beside stock Cosmos, one pod for all, a bare pod and a shell.
+
+    Example: task bench -- --project ../jaffle_shop --rounds 3
+    """
+    if context.invoked_subcommand:
+        return
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # of this process: Airflow's own have their settings
+    from bench import arms, nodes, synthetic
+    from bench.report import machine
+    from bench.report import picture as draw
+    from bench.stack import BenchStack, prepare
+
+    state = state.absolute()
+    chosen = {path.resolve().name.replace("-", "_"): path.resolve() for path in projects or ()}
+    if not chosen:
+        models = synthetic.chain(5 if full else 3)
+        chosen["chain"] = synthetic.write(state / "projects" / "chain", models, name="chain")
+        if full:
+            chosen["growth"] = Path("dbt/growth").resolve()
+    compared = arms.FULL if full else arms.QUICK
+    count = rounds or (5 if full else 3)
+    facts = machine("embedded")
+    console = Console(stderr=True, highlight=False)
+    with BenchStack(prepare(state / "stack", chosen), console) as stack:
+        bench = nodes.Bench(stack, compared, console)
+        floors = list(bench.floors(count))
+        runs = list(bench.rounds(count))
+    where = nodes.stages(run for run in runs if run.project == next(iter(chosen)))
+    figures = of_samples([*nodes.samples(runs), *floors])
+    report = Report(f"{', '.join(chosen)}: {count} rounds", facts, figures, where, arms.REMARKS)
+    if picture:
+        picture.write_text(draw(where, "Where the time of a pod's task goes"))
+    finish(report, as_json)
 
 
 @app.command()

@@ -83,6 +83,13 @@ def wide(size: int) -> tuple[Model, ...]:
     return tuple(Model(f"wide__noop_{number:05}", "wide", "noop", ()) for number in range(size))
 
 
+def chain(size: int) -> tuple[Model, ...]:
+    """`size` models, each of which waits for the one before: nothing but one node runs at a time."""
+    names = [f"chain_links__link_{number:05}" for number in range(size)]
+    parents = [(), *((name,) for name in names)]
+    return tuple(Model(name, "chain", "links", above) for name, above in zip(names, parents, strict=False))
+
+
 def files(models: Sequence[Model], *, name: str = "synthetic", tests: bool = True) -> Iterator[tuple[str, str]]:
     """Each file of the project, with its path."""
     yield "dbt_project.yml", _project(name, models)

@@ -1,0 +1,45 @@
+"""What is compared, and under which DAG ids. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bench.figures import OURS
+from bench.project import TEAM
+from wherry.teams import dag_id
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to run a dbt project on Airflow; `prefix` is that of its DAG ids. `per_node`: a task is a node's pod."""
+
+    name: str
+    prefix: str
+    per_node: bool = True
+
+    def dag_id(self, project: str) -> str:
+        """The arm's DAG for a project."""
+        return dag_id(TEAM, project) if self.name == OURS else f"{self.prefix}__{project}"
+
+
+OURS_ARM: Final = Arm(OURS, TEAM)
+ONE_POD: Final = Arm("one pod, dbt build", "onepod", per_node=False)
+STOCK: Final = Arm("stock Cosmos", "stock")
+STOCK_BUILD: Final = Arm("stock Cosmos, tests inside", "stockbuild")
+WATCHER: Final = Arm("stock watcher", "watcher", per_node=False)
+QUICK: Final = (OURS_ARM, STOCK, ONE_POD, WATCHER)
+FULL: Final = (OURS_ARM, STOCK, STOCK_BUILD, ONE_POD, WATCHER)
+BARE: Final = "bare pod, true"
+SHELL: Final = "dbt in a shell"
+
+REMARKS: Final = (
+    "same image, resources, namespace and Secret for all pods; no retries; each arm's DAG runs alone, in turns",
+    f"{STOCK.name}: ExecutionMode.KUBERNETES with the defaults of Cosmos (a pod for a model, one for its tests) and of"
+    " its operators; from dbt's manifest, the project and its partial_parse.msgpack in the image, telemetry off",
+    f"{STOCK_BUILD.name}: the same with TestBehavior.BUILD, as ours",
+    f"{WATCHER.name}: ExecutionMode.WATCHER_KUBERNETES with its defaults: one pod runs all, a sensor for each node",
+    f"{ONE_POD.name}: one KubernetesPodOperator with its defaults",
+    "overhead: from queued to ended as Airflow has it, less the seconds of the queries (as ours reported)",
+    "CPU: scheduler, API server, triggerer and their tasks, and the pods; not the dag-processor, which works for all",
+)

@@ -1,0 +1,205 @@
+"""The arms side by side on a real Airflow: one DAG run after the other, in turns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+
+from bench.arms import BARE, SHELL, Arm
+from bench.figures import OURS, medians_by_stage
+from bench.stack import BenchStack
+from wherry.demo.layout import RUNNER_PYTHON
+from wherry.demo.run import wait_for_dags
+from wherry.errors import WherryError
+from wherry.operator.kube import PodApi, connect
+from wherry.results.store import ResultStore
+
+Sample = tuple[str, str, str, float]
+_RUN_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run of one arm: its task instances as Airflow has them, and what it cost."""
+
+    arm: Arm
+    project: str
+    run: Mapping[str, Any]
+    tasks: tuple[Mapping[str, Any], ...]
+    results: tuple[Mapping[str, Any], ...]
+    calls: int
+    pods: int
+    cpu: Mapping[str, float]
+
+
+class Bench:
+    """Measures on a stack that runs."""
+
+    def __init__(self, stack: BenchStack, arms: Sequence[Arm], console: Console) -> None:
+        """Wait until Airflow has read the arms' DAGs, and unpause them."""
+        self._stack, self._arms, self._console = stack, arms, console
+        self._projects = tuple(stack.teams[0].projects)
+        dags = frozenset(arm.dag_id(name) for arm in arms for name in self._projects)
+        wait_for_dags(stack, dags, timeout=300)
+        for dag_id in dags:
+            stack.api.unpause(dag_id)
+
+    def rounds(self, count: int) -> Iterator[Run]:
+        """Run each arm on each project `count` times, interleaved; the first time of all is not counted."""
+        for number in range(count + 1):
+            for name in self._projects:
+                for arm in self._arms:
+                    done = self._run(arm, name)
+                    self._say(done, number)
+                    if number:
+                        yield done
+
+    def _say(self, done: Run, number: int) -> None:
+        word = f"round {number}" if number else "to warm up"
+        seconds = wall(done)
+        self._console.print(f"[dim]{word}: {done.project}, {done.arm.name}: {done.run['state']} in {seconds:.1f} s[/]")
+
+    def _run(self, arm: Arm, name: str) -> Run:
+        api, dag_id = self._stack.api, arm.dag_id(name)
+        before, deadline = self._stack.cpu(), time.monotonic() + _RUN_SECONDS
+        run_id = api.trigger(dag_id)
+        while (state := api.run_state(dag_id, run_id)) not in ("success", "failed"):
+            self._stack.check()
+            if time.monotonic() > deadline:
+                raise WherryError(f"{dag_id}: run {run_id} is {state} after {_RUN_SECONDS:.0f} s")
+            time.sleep(0.5)
+        time.sleep(1.0)  # processes that are ending still count
+        after = self._stack.cpu()
+        if state != "success":
+            raise WherryError(f"{dag_id}: run {run_id} failed; see {self._stack.layout.state}/airflow/logs")
+        run = api.latest_run(dag_id)
+        results = ResultStore(self._stack.layout.results).of_run(dag_id, run_id)
+        calls = self._calls(dag_id, run_id)
+        return Run(
+            arm=arm,
+            project=name,
+            run=run or {},
+            tasks=tuple(api.task_instances(dag_id, run_id)),
+            results=tuple(results),
+            calls=len(calls),
+            pods=sum(method == "POST" and path.endswith("/pods") for method, path in calls),
+            cpu={part: after[part] - before[part] for part in after},
+        )
+
+    def _calls(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
+        lines = [line.split("\t") for line in self._stack.bench.calls.read_text().splitlines()]
+        return [(line[2], line[3]) for line in lines if line[:2] == [dag_id, run_id]]
+
+    def floors(self, count: int) -> Iterator[Sample]:
+        """What a node costs at least: a bare pod of the same image, and dbt in a shell on this machine."""
+        name = self._projects[0]
+        api = connect(self._stack.teams[0].namespace)
+        for _ in range(count):
+            yield "a bare pod, created to ended", BARE, "s", _bare_pod(api, *self._stack.bare(name))
+            yield from self._shell(name)
+
+    def _shell(self, name: str) -> Iterator[Sample]:
+        folder = self._stack.bench.stock / name
+        node = next(path.stem for path in sorted((folder / "project/models").rglob("*.sql")))
+        secret = self._stack.secret
+        environment = {**os.environ, **secret, "DBT_PROFILES_DIR": str(folder / "profiles")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [str(RUNNER_PYTHON.parent / "dbt"), "--no-send-anonymous-usage-stats", "run", "--select", node]
+        before, began = os.times(), time.perf_counter()
+        done = subprocess.run(
+            [*command, "--target", "prod"], env=environment, cwd=folder / "project", capture_output=True, check=False
+        )
+        wall_seconds, after = time.perf_counter() - began, os.times()
+        if done.returncode:
+            raise WherryError(f"dbt in a shell failed: {done.stdout.decode(errors='replace')[-2000:]}")
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        yield "dbt run --select in a shell", SHELL, "s", wall_seconds
+        yield "dbt run --select in a shell: CPU", SHELL, "CPU-s", spent
+
+
+def samples(runs: Iterable[Run]) -> Iterator[Sample]:
+    """What each run tells, as samples. Pure."""
+    all_runs = tuple(runs)
+    queries = [seconds for run in all_runs for seconds in _query_seconds(run)]
+    query = median(queries) if queries else 0.0
+    for run in all_runs:
+        name, arm, nodes = run.project, run.arm.name, _nodes(all_runs, run.project)
+        yield f"{name}: whole run", arm, "s", wall(run)
+        yield f"{name}: CPU a node, Airflow and pods", arm, "CPU-s", sum(run.cpu.values()) / nodes
+        yield f"{name}: of that the pods", arm, "CPU-s", run.cpu["pods"] / nodes
+        if run.pods:
+            yield f"{name}: calls of the Kubernetes API a pod", arm, "calls", run.calls / run.pods
+            yield f"{name}: pods", arm, "pods", run.pods
+        if run.arm.per_node:
+            for instance in run.tasks:
+                yield f"{name}: overhead of a pod's task", arm, "s", overhead(instance, query)
+
+
+def stages(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+    """Where the time of a task goes, by arm: what Airflow knows of each, and what ours recorded. Pure."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for run in runs:
+        if run.arm.per_node:
+            results = {result["task_id"]: result for result in run.results}
+            found.setdefault(run.arm.name, []).extend(
+                _stages(instance, results.get(instance["task_id"])) for instance in run.tasks
+            )
+    return {arm: medians_by_stage(nodes) for arm, nodes in found.items()}
+
+
+def wall(run: Run) -> float:
+    """Seconds from a run's first task being queued to its last one's end: what the run took, without its trigger."""
+    began = min(_at(task["queued_when"]) for task in run.tasks if task["queued_when"])
+    return max(_at(task["end_date"]) for task in run.tasks if task["end_date"]) - began
+
+
+def overhead(instance: Mapping[str, Any], query: float) -> float:
+    """Seconds from queued to ended, less the query's."""
+    return _at(instance["end_date"]) - _at(instance["queued_when"]) - query
+
+
+def _stages(instance: Mapping[str, Any], result: Mapping[str, Any] | None) -> dict[str, float]:
+    queued, started, ended = (_at(instance[key]) for key in ("queued_when", "start_date", "end_date"))
+    if not result or not result.get("breakdown"):
+        return {"queue": started - queued, "task": ended - started}
+    own: Mapping[str, float] = result["breakdown"]
+    return {"queue": started - queued, **own, "close": ended - started - sum(own.values())}
+
+
+def _nodes(runs: Iterable[Run], name: str) -> int:
+    """How many dbt nodes a project has: tasks of ours."""
+    return next((len(run.tasks) for run in runs if run.arm.name == OURS and run.project == name), 1)
+
+
+def _query_seconds(run: Run) -> Iterator[float]:
+    return (result["timings"]["query"] for result in run.results if "query" in result.get("timings", {}))
+
+
+def _at(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def _bare_pod(api: PodApi, image: str, resources: Mapping[str, Any]) -> float:
+    """Create a pod that runs `true`, watch it to its end, delete it; the seconds up to its end."""
+    from kubernetes.client import models as k8s
+
+    name = f"bare-{time.time_ns()}"
+    room = k8s.V1ResourceRequirements(**resources)
+    container = k8s.V1Container(name="bare", image=image, command=["true"], resources=room)
+    spec = k8s.V1PodSpec(containers=[container], restart_policy="Never", service_account_name="runner")
+    began = time.perf_counter()
+    pod = api.create(k8s.V1Pod(api_version="v1", kind="Pod", metadata=k8s.V1ObjectMeta(name=name), spec=spec))
+    for _, now in api.watch(name, pod["metadata"]["resourceVersion"], 120):
+        if now["status"].get("phase") in ("Succeeded", "Failed"):
+            break
+    seconds = time.perf_counter() - began
+    api.delete(name)
+    return seconds

@@ -1,6 +1,5 @@
 """What people read about a DAG or a task in Airflow. A team's words are shown as they are: no markup, no HTML. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,7 +9,7 @@ from wherry.release.model import Release
 from wherry.release.policy import Refusal
 from wherry.teams import Execution
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$=\"'])")
+_ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-.!|~:@$=\"'"})
 _MOST_REFUSALS = 20
 _HOW: Mapping[Execution, str] = {
     "kubernetes": "each node runs in its own pod",
@@ -22,7 +21,7 @@ _HOW: Mapping[Execution, str] = {
 
 def plain(text: str, most: int = 200) -> str:
     """`text` as Markdown that shows just its characters: one line, at most `most` of them, every sign escaped."""
-    return _MARKUP.sub(r"\\\1", escape(one_line(text, most), quote=False))
+    return escape(one_line(text, most), quote=False).translate(_ESCAPED)
 
 
 def task_doc(node: Mapping[str, Any] | None) -> str | None:

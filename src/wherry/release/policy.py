@@ -18,6 +18,7 @@ DEFAULT_PRIORITY = 1
 _T = TypeVar("_T")
 _WAREHOUSE = "snowflake_warehouse"
 _JINJA = re.compile(r"\{[{%#]")
+_NOTHING_ASKED = NodeMeta()
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def _unwatchable(node: Mapping[str, Any], settings: ReleaseSettings) -> Iterator
 def _wanted(node: Mapping[str, Any], settings: ReleaseSettings, asks: list[_Ask]) -> NodeMeta:
     """The part of meta.wherry that is well formed and allowed."""
     asked = meta(node).get("wherry", {})
+    if asked == {}:
+        return _NOTHING_ASKED
     if not isinstance(asked, Mapping):
         asks.append(_Ask("meta.wherry", f"{asked!r:.80}", "a mapping: {retries: 1}"))
         return NodeMeta()

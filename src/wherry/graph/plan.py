@@ -282,7 +282,9 @@ class Plan:
 
 def one_line(text: str, most: int = 200) -> str:
     """A team's words as one printable line of at most `most` characters."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())[:most]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(text.split())[:most]
 
 
 def _own_name(unique_id: str) -> str:

@@ -1,7 +1,7 @@
 """One Airflow task out of its spec: the same in the dag-processor, which builds all, and in the task's own process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -28,6 +28,7 @@ class TaskFactory:
     release: Release
     plan: Plan
     mode: Mode
+    _resolved: dict[str, tuple[NodePolicy, tuple[Refusal, ...]]] = field(default_factory=dict)
 
     def node(self, spec: TaskSpec) -> Mapping[str, Any] | None:
         """The dbt node of a task; None for the task that tests the whole project."""
@@ -60,7 +61,12 @@ class TaskFactory:
         return [Asset(PublicModel(self.release.team, self.release.project, name).uri)] if name else []
 
     def _resolve(self, node: Mapping[str, Any]) -> tuple[NodePolicy, tuple[Refusal, ...]]:
-        return resolve(node, self.release.settings, node.get("wherry_rules", ()))
+        """Asked for twice where the whole DAG is built: for the refusals, which its tags tell of, and for the task."""
+        known = self._resolved.get(node["unique_id"])
+        if known is None:
+            known = resolve(node, self.release.settings, node.get("wherry_rules", ()))
+            self._resolved[node["unique_id"]] = known
+        return known
 
     @cached_property
     def _image(self) -> str:

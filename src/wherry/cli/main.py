@@ -11,7 +11,7 @@ from wherry.errors import WherryError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-for name in ("validate", "schema", "release", "pools", "roles", "demo", "cluster", "team"):
+for name in ("validate", "schema", "release", "pools", "roles", "demo", "dev", "cluster", "team"):
     import_module(f"wherry.cli.{name}").register(app)
 
 

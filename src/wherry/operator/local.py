@@ -31,11 +31,11 @@ from cosmos.operators.local import (
     DbtTestLocalOperator,
 )
 from cosmos.operators.virtualenv import DbtVirtualenvBaseOperator
-from dotenv import dotenv_values
 
 from wherry import settings
 from wherry.errors import WherryError
 from wherry.operator.operators import dbt_arguments, task_try
+from wherry.operator.secrets import team_secret
 from wherry.pod import PodPlan, environment
 
 _DBT_ERROR: Final = 1  # dbt's exit code for nodes that failed; 2 is for what kept it from running them
@@ -147,19 +147,6 @@ class VirtualenvOperator(LocalOperator, DbtVirtualenvBaseOperator):
     def on_kill(self) -> None:
         """Let dbt cancel its query; Cosmos would leave it to itself."""
         LocalOperator.on_kill(self)
-
-
-def team_secret(team: str) -> dict[str, str]:
-    """A team's secret by the platform's own file for it. Raises WherryError where there is none."""
-    file = settings.secrets_folder() / f"{team}.env"
-    try:
-        with file.open(encoding="utf-8") as stream:
-            return {name: value or "" for name, value in dotenv_values(stream=stream, interpolate=False).items()}
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8"
-        raise WherryError(
-            f"{file}: {why}; expected the team's secret, a line NAME=value each, in the folder WHERRY_SECRETS"
-        ) from None
 
 
 def _mask(secret: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from airflow.sdk import Context
 from cosmos.operators._watcher.base import BaseConsumerSensor, store_dbt_resource_status_from_log
 from cosmos.operators.watcher_kubernetes import DbtProducerWatcherKubernetesOperator
 
+from wherry.operator.kube import Patience
 from wherry.operator.operators import (
     DbtBuildPodOperator,
     DbtRunPodOperator,
@@ -34,6 +35,7 @@ class DbtProducerPodOperator(DbtProducerWatcherKubernetesOperator, DbtBuildPodOp
 
     template_fields: Sequence[str] = PodOperator.template_fields
     also_read: ClassVar[frozenset[str]] = frozenset({"callbacks"})
+    patience: ClassVar[Patience] = Patience(log=600)  # each line is an XCom: the reader may be behind the pod
 
     def __init__(self, **kwargs: Any) -> None:
         """Take what a pod operator takes, and `tests_per_model`."""

@@ -78,7 +78,9 @@ def test_airflows_chart_takes_our_values() -> None:
 def test_the_teams_chart_takes_our_values(name: str) -> None:
     """The team file and the platform's part make a namespace whose pods reach their own warehouse only."""
     file = REPOSITORY / "k8s/teams" / f"{name}.yaml"
-    objects = rendered("team", manifests.team_values(TEAMS[name], "wherry.local"), "--values", str(file))
+    objects = rendered(
+        "team", manifests.team_values(TEAMS[name], "wherry.local", IMAGES.airflow), "--values", str(file)
+    )
     ports = [
         rule["ports"]
         for policy in objects
@@ -87,6 +89,8 @@ def test_the_teams_chart_takes_our_values(name: str) -> None:
     ]
     assert ports == [[{"protocol": "TCP", "port": {"finance": 8085, "growth": 5432}[name]}]]
     assert not [o for o in objects if o["kind"] == "Secret"]
+    (test,) = [o for o in objects if o["kind"] == "Pod"]  # nothing is pulled: the nodes have this image
+    assert test["spec"]["containers"][0]["image"] == IMAGES.airflow
 
 
 def test_a_real_account_is_left_alone() -> None:

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 
 from wherry.cli.main import app
 from wherry.cluster import shell, up
+from wherry.cluster.images import Images
 from wherry.cluster.kube import Kube
 from wherry.cluster.settings import Settings
 from wherry.cluster.up import Cluster
+from wherry.demo.ports import free_port
 from wherry.errors import WherryError
 from wherry.settings import runner_python
 
@@ -67,6 +69,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FAKE_PROGRAMS", str(programs))
     for name in ("WHERRY_TEAMS", "WHERRY_RELEASES", "WHERRY_RESULTS", "WHERRY_IMAGE_STORE", "KUBECONFIG"):
         monkeypatch.setenv(name, "")  # so that what a cluster sets for this process is put back
+    for name in ("WHERRY_CLUSTER", "WHERRY_NODE_IMAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WHERRY_UI_PORT", str(free_port(0)))
     monkeypatch.setenv("WHERRY_RUNNER_PYTHON", str(runner_python()))
     monkeypatch.setenv("WHERRY_UP_STATE", str(tmp_path / "state"))
     tool = (sys.executable, "-S", str(PROGRAMS))
@@ -181,6 +186,7 @@ def test_a_secret_of_someone_else_is_left_alone(
     cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only one that `task up` made is written again."""
+    cluster._remember(Images(*(f"wherry.local/platform/{name}:1" for name in ("airflow", "runner", "emulator", "pg"))))
     monkeypatch.setattr(Kube, "get", lambda *_: {"metadata": {"labels": {"owner": "ana"}}})
     cluster.apply_team(cluster.team("growth"))
     assert not calls(folder, "kubectl", "apply")
@@ -217,6 +223,30 @@ def test_pools_that_do_not_come_are_said(cluster: Cluster) -> None:
     cluster.apply_pools()
     slots = {name: entry["slots"] for name, entry in cluster.api.given.items()}
     assert slots == {"finance__heavy": 2, "finance__transform": 8, "growth__main": 6}
+
+
+@pytest.mark.parametrize("command", ["cluster status", "cluster ui", "cluster release growth", "team apply growth"])
+def test_without_a_cluster_it_is_said_how_to_make_one(folder: Path, command: str) -> None:
+    """In one line, and nothing is written; the same where the cluster was deleted behind our back."""
+    settings = Settings.read()
+    for _ in range(2):
+        with pytest.raises(WherryError, match=r"^there is no local cluster wherry; make it with: task up$"):
+            CliRunner().invoke(app, command.split(), catch_exceptions=False)
+        assert not list(settings.layout.state.glob("secrets.json"))
+        settings.layout.state.mkdir(exist_ok=True)
+        settings.layout.kubeconfig.touch()
+
+
+@pytest.mark.parametrize("command", ["cluster down", "cluster images", "cluster status"])
+def test_an_engine_that_does_not_run_is_said(folder: Path, command: str) -> None:
+    """With what to do, rather than in the words of the program that found out."""
+    (folder / "broken").write_text("docker version")
+    settings = Settings.read()
+    settings.layout.state.mkdir()
+    settings.layout.kubeconfig.touch()
+    with pytest.raises(WherryError, match=r"missing, or not running:\n  docker   install Docker and start it: http"):
+        CliRunner().invoke(app, command.split(), catch_exceptions=False)
+    assert settings.layout.kubeconfig.exists()
 
 
 def test_down_removes_the_cluster_and_its_state(folder: Path) -> None:

@@ -37,7 +37,7 @@ def up(
     from wherry.demo.run import run_all
 
     check()
-    cluster = attach()
+    cluster = _cluster()
     cluster.up()
     green = run_all(cluster, cluster.console) if run else True
     user, password = cluster.login
@@ -66,8 +66,10 @@ def down() -> None:
 
     from wherry.cluster import kind
     from wherry.cluster.settings import Settings
+    from wherry.cluster.tools import check
 
     settings = Settings.read()
+    check("docker", "kind")
     kind.delete(settings.name)
     shutil.rmtree(settings.layout.state, ignore_errors=True)
     Console().print(f"The cluster {settings.name} is gone, and its data with it.")
@@ -135,7 +137,9 @@ def images() -> None:
 
     from wherry.cluster.images import NAMES, build, sizes
     from wherry.cluster.settings import Settings
+    from wherry.cluster.tools import check
 
+    check("docker")
     console, settings = Console(), Settings.read()
     with console.status("building"):
         built = {name: build(name, settings) for name in NAMES}
@@ -147,7 +151,20 @@ def images() -> None:
 
 
 def attach() -> "Cluster":
-    """The local cluster that the environment names, which may not be there yet."""
+    """The local cluster that the environment names. Raises WherryError where it isn't there, or Docker doesn't run."""
+    from wherry.cluster import kind
+    from wherry.cluster.settings import Settings
+    from wherry.cluster.tools import check
+    from wherry.errors import WherryError
+
+    settings = Settings.read()
+    check("docker", "kind")
+    if not (settings.layout.kubeconfig.exists() and kind.exists(settings.name)):
+        raise WherryError(f"there is no local cluster {settings.name}; make it with: task up")
+    return _cluster()
+
+
+def _cluster() -> "Cluster":
     from rich.console import Console
 
     from wherry.cluster.settings import Settings

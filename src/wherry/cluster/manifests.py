@@ -105,7 +105,7 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
     }
 
 
-def team_values(team: Team, image_repository: str) -> Json:
+def team_values(team: Team, image_repository: str, airflow: str) -> Json:
     """The platform's part of charts/team here; the team file is the rest."""
     ports = {"snowflake": SNOWFLAKE[1], "postgres": POSTGRES[1]}
     used = sorted({ports[warehouse.type] for warehouse in team.warehouses.values()})
@@ -117,6 +117,7 @@ def team_values(team: Team, image_repository: str) -> Json:
             "images": {"repository": image_repository},
             "network": {"egress": local if is_local(team) else anywhere},
             "secret": {"source": "existing"},
+            "test": {"image": airflow},
         }
     }
 

@@ -27,9 +27,9 @@ TOOLS = (
 )
 
 
-def check(works: Callable[[Tool], bool] | None = None) -> None:
-    """Raise a WherryError that lists every program that is missing or doesn't answer, a line each."""
-    missing = [tool for tool in TOOLS if not (works or _works)(tool)]
+def check(*names: str, works: Callable[[Tool], bool] | None = None) -> None:
+    """Raise a WherryError that lists every program (or of those named) that doesn't answer, a line each."""
+    missing = [tool for tool in TOOLS if (not names or tool.name in names) and not (works or _works)(tool)]
     if missing:
         lines = [f"  {tool.name:8} {tool.remedy}" for tool in missing]
         raise WherryError("\n".join(["missing, or not running:", *lines]))

@@ -1,9 +1,11 @@
 """`task up`: from nothing to a green run, in steps that can each be repeated."""
 
+import json
 import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,6 +26,7 @@ from wherry.release import Release, build_release
 from wherry.settings import image_repository
 from wherry.teams import Team, load_teams, pool_entries
 
+_IMAGES_FILE = "images.json"
 _WORKLOADS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
@@ -88,7 +91,7 @@ class Cluster:
     def apply_team(self, team: Team) -> None:
         """Make or change a team's namespace, and its Secret where the cluster's own warehouses are meant."""
         file = self.layout.teams / f"{team.name}.yaml"
-        values = manifests.team_values(team, image_repository())
+        values = manifests.team_values(team, image_repository(), self._images().airflow)
         chart = REPOSITORY / "charts" / "team"
         self.kube.install(f"team-{team.name}", chart, AIRFLOW, "--values", str(file), values=values)
         known = self.kube.get("secret", team.secret, team.namespace)
@@ -118,7 +121,7 @@ class Cluster:
 
     def release(self, team: Team, project: str) -> Release:
         """Release a project: Airflow sees the files at once, the nodes have the image."""
-        builder = kind.KindImages(self.settings.name, self._runner())
+        builder = kind.KindImages(self.settings.name, self._images().runner)
         return build_release(team, project, self.layout.releases, root=self.layout.repository, images=builder).release
 
     def load_raw_of(self, team: Team) -> None:
@@ -169,11 +172,11 @@ class Cluster:
             time.sleep(1)
 
     def _remember(self, made: Images) -> None:
-        """Note the runner's image, so that a release needs no build of it."""
-        (self.layout.state / "runner-image").write_text(made.runner)
+        """Note the images, so that a release or a team needs no build of them."""
+        (self.layout.state / _IMAGES_FILE).write_text(json.dumps(asdict(made)))
 
-    def _runner(self) -> str:
+    def _images(self) -> Images:
         try:
-            return (self.layout.state / "runner-image").read_text()
+            return Images(**json.loads((self.layout.state / _IMAGES_FILE).read_text()))
         except FileNotFoundError:
             raise WherryError("there is no local cluster yet; make it with: task up") from None

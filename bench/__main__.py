@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.markup import escape
 
 from bench.figures import Report, of_samples
 from wherry.errors import WherryError
+
+if TYPE_CHECKING:
+    from bench.stack import BenchStack
 
 DEFAULT_STATE = Path(".wherry/bench")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -44,7 +47,7 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
     from bench import arms, nodes, synthetic
     from bench.report import machine
     from bench.report import picture as draw
-    from bench.stack import BenchStack, prepare
+    from bench.stack import prepare
 
     state = state.absolute()
     chosen = {path.resolve().name.replace("-", "_"): path.resolve() for path in projects or ()}
@@ -55,18 +58,32 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
             chosen["growth"] = Path("dbt/growth").resolve()
     compared = arms.FULL if full else arms.QUICK
     count = rounds or (5 if full else 3)
-    facts = machine("embedded")
     console = Console(stderr=True, highlight=False)
-    with BenchStack(prepare(state / "stack", chosen), console) as stack:
+    made = _stack(state, console)
+    facts = machine(made.cluster)
+    prepare(made.bench, chosen)
+    with made as stack:
         bench = nodes.Bench(stack, compared, console)
         floors = list(bench.floors(count))
         runs = list(bench.rounds(count))
     where = nodes.stages(run for run in runs if run.project == next(iter(chosen)))
     figures = of_samples([*nodes.samples(runs), *floors])
-    report = Report(f"{', '.join(chosen)}: {count} rounds", facts, figures, where, arms.REMARKS)
+    report = Report(f"{', '.join(chosen)}: {count} rounds", facts, figures, where, (*arms.REMARKS, *bench.failed))
     if picture:
         picture.write_text(draw(where, "Where the time of a pod's task goes"))
     finish(report, as_json)
+
+
+def _stack(state: Path, console: Console) -> "BenchStack":
+    """The cluster to measure on: kind where a kubeconfig is named or `task up` has left one, else the embedded one."""
+    from bench.kind import KindLayout, KindStack
+    from bench.stack import BenchLayout, BenchStack
+
+    named = os.environ.get("WHERRY_E2E_KUBECONFIG")
+    config = Path(named or ".wherry/up/kubeconfig").absolute()
+    if named or config.exists():
+        return KindStack(KindLayout(state / "kind", state / "kind/repository", config=config), console)
+    return BenchStack(BenchLayout(state / "embedded", state / "embedded/repository"), console)
 
 
 @app.command()

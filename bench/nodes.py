@@ -32,7 +32,7 @@ class Run:
 
     arm: Arm
     project: str
-    run: Mapping[str, Any]
+    green: bool
     tasks: tuple[Mapping[str, Any], ...]
     results: tuple[Mapping[str, Any], ...]
     calls: int
@@ -47,25 +47,31 @@ class Bench:
         """Wait until Airflow has read the arms' DAGs, and unpause them."""
         self._stack, self._arms, self._console = stack, arms, console
         self._projects = tuple(stack.teams[0].projects)
+        self.failed: list[str] = []
         dags = frozenset(arm.dag_id(name) for arm in arms for name in self._projects)
         wait_for_dags(stack, dags, timeout=300)
         for dag_id in dags:
             stack.api.unpause(dag_id)
 
     def rounds(self, count: int) -> Iterator[Run]:
-        """Run each arm on each project `count` times, interleaved; the first time of all is not counted."""
+        """Run each arm on each project `count` times, interleaved; the first time of all is not counted.
+
+        A run that fails isn't counted either; `failed` says which.
+        """
         for number in range(count + 1):
             for name in self._projects:
                 for arm in self._arms:
                     done = self._run(arm, name)
                     self._say(done, number)
-                    if number:
+                    if not done.green:
+                        self.failed.append(f"{arm.name}: round {number} of {name} failed and is not counted")
+                    elif number:
                         yield done
 
     def _say(self, done: Run, number: int) -> None:
-        word = f"round {number}" if number else "to warm up"
-        seconds = wall(done)
-        self._console.print(f"[dim]{word}: {done.project}, {done.arm.name}: {done.run['state']} in {seconds:.1f} s[/]")
+        word, color = f"round {number}" if number else "to warm up", "dim" if done.green else "red"
+        took = f"{wall(done):.1f} s" if done.green else f"failed; see {self._stack.layout.state}/airflow/logs"
+        self._console.print(f"[{color}]{word}: {done.project}, {done.arm.name}: {took}[/]")
 
     def _run(self, arm: Arm, name: str) -> Run:
         api, dag_id = self._stack.api, arm.dag_id(name)
@@ -78,15 +84,12 @@ class Bench:
             time.sleep(0.5)
         time.sleep(1.0)  # processes that are ending still count
         after = self._stack.cpu()
-        if state != "success":
-            raise WherryError(f"{dag_id}: run {run_id} failed; see {self._stack.layout.state}/airflow/logs")
-        run = api.latest_run(dag_id)
         results = ResultStore(self._stack.layout.results).of_run(dag_id, run_id)
         calls = self._calls(dag_id, run_id)
         return Run(
             arm=arm,
             project=name,
-            run=run or {},
+            green=state == "success",
             tasks=tuple(api.task_instances(dag_id, run_id)),
             results=tuple(results),
             calls=len(calls),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,9 @@ from wherry.demo.layout import REPOSITORY, RUNNER_PYTHON, Layout
 from wherry.demo.stack import Stack
 from wherry.demo.tenants import Secret
 from wherry.errors import WherryError
-from wherry.release import load_release
-from wherry.release.images import write_atomically
-from wherry.teams import Project
+from wherry.release import Release, build_release, load_release
+from wherry.release.images import ImageBuilder, LocalImageStore, write_atomically
+from wherry.teams import Project, Team
 
 HERE: Final = Path(__file__).parent
 PARALLELISM: Final = 8
@@ -58,6 +59,7 @@ class BenchLayout(Layout):
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
             "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a busy machine fails no run
             "BENCH_CALLS": str(self.calls),
             "BENCH_LOCAL_SETTINGS": str(REPOSITORY / "images/airflow/airflow_local_settings.py"),
             "BENCH_PROJECTS": str(self.stock / "projects.json"),
@@ -65,9 +67,8 @@ class BenchLayout(Layout):
         }
 
 
-def prepare(state: Path, projects: Mapping[str, Path], parallelism: int = PARALLELISM) -> BenchLayout:
+def prepare(layout: BenchLayout, projects: Mapping[str, Path]) -> None:
     """Lay out the state folder for these dbt projects."""
-    layout = BenchLayout(state, state / "repository", parallelism)
     for folder in (layout.repository, layout.stock, layout.dags, layout.results):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -75,38 +76,51 @@ def prepare(state: Path, projects: Mapping[str, Path], parallelism: int = PARALL
     for name, source in projects.items():
         ignored = shutil.ignore_patterns("target", "logs", ".git")
         shutil.copytree(source, layout.repository / "dbt" / name, ignore=ignored)
-    team = project.make_team({name: f"dbt/{name}" for name in projects}, slots=parallelism)
+    paths = {name: f"dbt/{name}" for name in projects}
+    team = project.make_team(paths, slots=layout.parallelism, resources={"cpu": "100m"})
     layout.teams.mkdir(parents=True)
     (layout.teams / f"{team.name}.yaml").write_text(yaml.safe_dump(team.model_dump(mode="json", by_alias=True)))
     shutil.copy(REPOSITORY / "dags" / "wherry_dags.py", layout.dags)
     shutil.copy(HERE / "stock" / "arms_dags.py", layout.dags)
-    return layout
 
 
 class BenchStack(Stack):
     """PostgreSQL, the embedded cluster and Airflow, as the demo starts them, and images for the stock arms."""
 
+    cluster = "embedded"
     triggerer_niceness = 0  # the watcher's sensors wait there
 
     def __init__(self, layout: BenchLayout, console: Console) -> None:
         super().__init__(layout, console)
         self.bench = layout
+        self._tag = f"{time.time_ns():x}"  # an image's name is its content's
 
     @property
     def images(self) -> dict[str, str]:
         """The stock arms' image of each project."""
-        return {name: f"wherry.local/stock-{name}:1" for name in self.teams[0].projects}
+        return {name: f"wherry.local/stock-{name}:{self._tag}" for name in self.teams[0].projects}
 
     def bare(self, name: str) -> tuple[str, dict[str, dict[str, str]]]:
         """Image and resources of a pod of the project, whatever it runs."""
         return self.images[name], _resources(self.teams[0].projects[name])
 
+    def release(self, team: Team, project_name: str) -> Release:
+        """Release into the cluster's own store of images."""
+        folder, root = self.layout.releases, self.layout.repository
+        return build_release(team, project_name, folder, root=root, images=self._image_builder()).release
+
     def cpu(self) -> Cpu:
         """CPU-seconds so far: of what runs tasks ("airflow"), and of the pods ("pods")."""
+        pid = self.pids()["localcluster"]
+        server = psutil.Process(pid).cpu_times()
+        return {"airflow": self._airflow_cpu(), "pods": _tree_cpu(pid) - server.user - server.system}
+
+    def _airflow_cpu(self) -> float:
         pids = self.pids()
-        airflow = sum(_tree_cpu(pids[f"airflow-{name}"]) for name in ("scheduler", "api-server", "triggerer"))
-        server = psutil.Process(pids["localcluster"]).cpu_times()
-        return {"airflow": airflow, "pods": _tree_cpu(pids["localcluster"]) - server.user - server.system}
+        return sum(_tree_cpu(pids[f"airflow-{name}"]) for name in ("scheduler", "api-server", "triggerer"))
+
+    def _image_builder(self) -> ImageBuilder:
+        return LocalImageStore(self.layout.images, RUNNER_PYTHON)
 
     def _start_emulator(self) -> None:
         """Start none: no team is on Snowflake, and nobody calls this address."""
@@ -115,50 +129,51 @@ class BenchStack(Stack):
     def _load_and_release(self, secrets: dict[str, Secret]) -> None:
         super()._load_and_release(secrets)
         self.secret = secrets[project.TEAM]
-        stock = [self._make_stock(name, self.secret) for name in self.teams[0].projects]
+        stock = [self._make_stock(name) for name in self.teams[0].projects]
         (self.bench.stock / "projects.json").write_text(json.dumps(stock))
         for image in self.layout.images.glob("*/image.json"):
             # A laptop's pods are forked off a process that has imported dbt: no pod of a cluster is spared that.
             document = json.loads(image.read_text()) | {"preload": []}
             write_atomically(image, json.dumps(document).encode())
 
-    def _make_stock(self, name: str, secret: Secret) -> dict[str, object]:
-        """The project's image as people make it for Cosmos: project, profile, and dbt's parse of both."""
+    def _make_stock(self, name: str) -> dict[str, object]:
+        """The project as people bring it to Cosmos: in an image with its profile and dbt's parse of both."""
         release = load_release(self.layout.releases / project.TEAM / name)
         folder = self.bench.stock / name
         shutil.copytree(release.manifest_path.parent / "image", folder, ignore=shutil.ignore_patterns("slices"))
-        binaries = RUNNER_PYTHON.parent
-        environment = {
-            "DBT_PROFILES_DIR": str(folder / "profiles"),
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-            "PATH": f"{binaries}:{os.defpath}",
-        }
         done = subprocess.run(
-            [str(binaries / "dbt"), "parse", "--project-dir", str(folder / "project"), "--target", "prod"],
-            env={**environment, **secret, "HOME": str(folder)},
+            [str(RUNNER_PYTHON.parent / "dbt"), "parse", "--project-dir", str(folder / "project"), "--target", "prod"],
+            env={**self.secret, "DBT_PROFILES_DIR": str(folder / "profiles"), "HOME": str(folder), "PATH": os.defpath},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
             raise WherryError(f"{name}: dbt could not parse it: {(done.stdout + done.stderr)[-2000:]}")
-        self._put_image(name, folder, environment)
+        place = self._put_stock_image(name, folder)
         return {
             "name": name,
             "image": self.images[name],
+            "env": {
+                "DBT_PROFILES_DIR": str(place / "profiles"),
+                "DBT_PARTIAL_PARSE_FILE_PATH": str(place / "project/target/partial_parse.msgpack"),
+                "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            },
             "manifest": str(folder / "project/target/manifest.json"),
             "profile": yaml.safe_load((folder / "project/dbt_project.yml").read_text())["profile"],
             "profiles": str(folder / "profiles/profiles.yml"),
-            "project_dir": str(folder / "project"),
+            "project_dir": str(place / "project"),
             "resources": _resources(release.settings.project),
         }
 
-    def _put_image(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
+    def _put_stock_image(self, name: str, folder: Path) -> Path:
+        """Make the image; returns where its pods find `folder`."""
         image = self.layout.images / self.images[name].replace("/", "_").replace(":", "_")
         image.mkdir(parents=True, exist_ok=True)
-        parsed = {"DBT_PARTIAL_PARSE_FILE_PATH": str(folder / "project/target/partial_parse.msgpack")}
-        facts = {"reference": self.images[name], "entrypoint": [], "env": {**environment, **parsed}}
-        (image / "image.json").write_text(json.dumps(facts | {"workdir": str(folder / "project")}))
+        environment = {"PATH": f"{RUNNER_PYTHON.parent}:{os.defpath}"}
+        facts = {"reference": self.images[name], "entrypoint": [], "env": environment, "workdir": str(folder)}
+        (image / "image.json").write_text(json.dumps(facts))
+        return folder
 
 
 def _resources(settings: Project) -> dict[str, dict[str, str]]:

@@ -24,7 +24,8 @@ def pod_arguments(project: dict[str, Any]) -> dict[str, Any]:
         "config_file": os.environ["KUBECONFIG"],
         "in_cluster": False,
         "env_from": [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name="warehouse"))],
-        "env_vars": {"DBT_TARGET_PATH": f"{SCRATCH}/target", "DBT_LOG_PATH": f"{SCRATCH}/logs"},
+        "cmds": ["dbt"],
+        "env_vars": {**project["env"], "DBT_TARGET_PATH": f"{SCRATCH}/target", "DBT_LOG_PATH": f"{SCRATCH}/logs"},
         "volumes": [k8s.V1Volume(name="scratch", empty_dir=k8s.V1EmptyDirVolumeSource())],
         "volume_mounts": [k8s.V1VolumeMount(name="scratch", mount_path=SCRATCH)],
         "container_resources": k8s.V1ResourceRequirements(**project["resources"]),
@@ -62,7 +63,7 @@ for project in json.loads(Path(os.environ["BENCH_PROJECTS"]).read_text()):
     with DAG(f"onepod__{name}", schedule=None, start_date=datetime(2025, 1, 1), catchup=False) as one_pod:
         KubernetesPodOperator(
             task_id="dbt_build",
-            arguments=["dbt", "build", "--project-dir", project["project_dir"], "--target", "prod"],
+            arguments=["build", "--project-dir", project["project_dir"], "--target", "prod"],
             **pod_arguments(project),
         )
     globals()[f"onepod_{name}"] = one_pod

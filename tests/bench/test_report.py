@@ -25,7 +25,7 @@ def task(task_id: str, queued: int, started: int, ended: int) -> dict[str, str]:
 def run(arm: nodes.Arm, *tasks: dict[str, str], results: tuple[dict[str, object], ...] = ()) -> nodes.Run:
     """A run whose pods made four calls each."""
     return nodes.Run(
-        arm=arm, project="shop", run={"state": "success"}, tasks=tasks, results=results, calls=4 * len(tasks),
+        arm=arm, project="shop", green=True, tasks=tasks, results=results, calls=4 * len(tasks),
         pods=len(tasks), cpu={"airflow": 3.0, "pods": 5.0},
     )  # fmt: skip
 

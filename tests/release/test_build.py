@@ -69,6 +69,17 @@ def test_a_broken_project_is_refused_in_dbts_own_words(
     assert tree(tmp_path / "releases") == {}
 
 
+def test_a_function_is_refused(repository: Path, release_tiny: Builder) -> None:
+    """dbt would create it before the models that call it; among our tasks none does, and they would fail later."""
+    functions = repository / "dbt/tiny/functions"
+    functions.mkdir()
+    (functions / "doubled.sql").write_text("a * 2")
+    argument, returns = "arguments: [{name: a, data_type: int}]", "returns: {data_type: int}"
+    (functions / "doubled.yml").write_text(f"functions: [{{name: doubled, {argument}, {returns}}}]")
+    with pytest.raises(ReleaseError, match=r"function.tiny.doubled \(functions/doubled.sql\): found a function"):
+        release_tiny()
+
+
 EVIL = """
 {{ config(meta={"wherry": {"namespace": "x", "retries": 99}, "cosmos": {"operator_kwargs": {"image": "evil"}}}) }}
 select 1 as id

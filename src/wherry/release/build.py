@@ -187,6 +187,11 @@ def _checked_manifest(full: dict[str, Any], settings: ReleaseSettings, built: ru
     for index, unique_ids in enumerate(matched):
         for unique_id in unique_ids:
             matches.setdefault(unique_id, []).append(index)
+    problems += [
+        f"{unique_id} ({function['original_file_path']}): found a function, expected none: no task would create it; "
+        "write it as a macro, or create it where the warehouse is set up"
+        for unique_id, function in sorted(full.get("functions", {}).items())
+    ]
     for unique_id, node in rendered(full).items():
         problems.extend(map(str, resolve(node, settings, matches.get(unique_id, ()))[1]))
     if problems:

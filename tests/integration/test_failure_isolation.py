@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -91,6 +92,19 @@ def downstream(manifest: dict, name: str) -> set[str]:
 def named(tasks: set[str]) -> set[str]:
     """Node names from task ids: `stg_events.build` belongs to `stg_events`, `relationships_a_b_test` to that test."""
     return {task.split(".")[0] if "." in task else task.removesuffix("_test") for task in tasks}
+
+
+def test_it_listens_on_this_machine_only(stack: Stack):
+    """No program of the demo, nor one that it has started, answers another machine."""
+    programs = psutil.Process().children(recursive=True)
+    listening = [
+        (address.laddr.ip, program.name())
+        for program in programs
+        for address in program.net_connections("inet")
+        if address.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 4
+    assert {address for address, _ in listening} == {"127.0.0.1"}, listening
 
 
 def test_a_broken_model_stops_exactly_what_depends_on_it(stack: Stack, repository: Path):

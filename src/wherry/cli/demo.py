@@ -94,7 +94,7 @@ def status(
         console.print(f"running: {running.url}  login {running.user} / {running.password}")
         console.print(f"cluster: KUBECONFIG={running.kubeconfig}")
     else:
-        console.print("not running; start it with: task demo")
+        console.print("not running; start it with: ./taskw demo")
     if running is None:
         raise typer.Exit(3)
 
@@ -119,7 +119,7 @@ def release(
 
     running = State(state).running() if state.exists() else None
     if running is None:
-        raise WherryError("the demo is not running; start it with: task demo")
+        raise WherryError("the demo is not running; start it with: ./taskw demo")
     layout = Layout(state.resolve())
     os.environ.update(layout.environment())
     owner = next((known for known in load_teams(layout.teams) if known.name == team), None)

@@ -17,6 +17,8 @@ from wherry.errors import WherryError
 
 USER = "admin"
 _PATIENCE_SECONDS = 120.0
+NO_LOG_SERVER = ("--skip-serve-logs",)
+"""For a scheduler or triggerer: the API server reads the log files itself; theirs would listen on every address."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "DATABASE__SQL_ALCHEMY_CONN": settings.database,
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",  # one API server for all tasks of a busy laptop: 5 s fail their tries
     }
     inherited = {k: v for k, v in inherited_environment().items() if not k.startswith("AIRFLOW_")}
     own = {f"AIRFLOW__{key}": value for key, value in values.items()}

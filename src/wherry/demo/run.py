@@ -12,6 +12,7 @@ from rich.markup import escape
 from wherry.demo.airflow import USER, AirflowApi
 from wherry.demo.layout import Layout
 from wherry.demo.stack import Stack
+from wherry.demo.steps import step
 from wherry.demo.table import NodeRow, node_rows, render
 from wherry.errors import WherryError
 from wherry.teams import Team
@@ -38,7 +39,8 @@ def run_all(stack: Platform, console: Console) -> bool:
         WherryError: a DAG did not appear, or a program of the demo died.
     """
     dags = {dag_id: team.name for team in stack.teams for dag_id in team.dag_ids().values()}
-    wait_for_dags(stack, frozenset(dags))
+    with step(console, "the DAGs"):
+        wait_for_dags(stack, frozenset(dags))
     runs = {dag_id: begin(stack, dag_id) for dag_id in dags}
     began = time.monotonic()
     rows = _watch(stack, console, dags, runs)
@@ -63,14 +65,14 @@ def say_what_next(stack: Stack, console: Console) -> None:
 Three things to try, in another terminal:
 
   1. Break a model. Put a typo into
-     dbt/growth/models/staging/stg_web__users.sql, then: [bold]task release TEAM=growth[/]
+     dbt/growth/models/staging/stg_web__users.sql, then: [bold]./taskw release TEAM=growth[/]
      Trigger growth__growth in the UI: that node is red, what depends on it
      waits, everything else is green. Mend it, release again, clear the red
      task: it and its downstream run again, nothing else.
   2. Clear one task in the UI: it runs in a new pod; its log is dbt's.
   3. Read docs/tutorial/first-team.md and add a team of your own.
 
-Ctrl-C, or [bold]task demo:down[/], stops everything.
+Ctrl-C, or [bold]./taskw demo:down[/], stops everything.
 """,
         soft_wrap=True,
     )

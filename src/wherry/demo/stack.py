@@ -12,7 +12,7 @@ from typing import Self
 
 from rich.console import Console
 
-from wherry.demo.airflow import USER, AirflowApi, AirflowSettings, program, write_password_file
+from wherry.demo.airflow import NO_LOG_SERVER, USER, AirflowApi, AirflowSettings, program, write_password_file
 from wherry.demo.layout import EMULATOR_PYTHON, REPOSITORY, Layout
 from wherry.demo.ports import free_port
 from wherry.demo.postgres import Postgres
@@ -76,14 +76,14 @@ class Stack:
         self._start_cluster()
         with step(self._console, "Airflow's database"):
             self._migrate()
-        for command in ("api-server", "scheduler"):
-            self._processes.start(program(self.settings, command))
+        self._processes.start(program(self.settings, "api-server"))
+        self._processes.start(program(self.settings, "scheduler", *NO_LOG_SERVER))
         with step(self._console, "embedded cluster, Snowflake emulator, a namespace per team"):
             secrets = self._apply_teams(postgres)
         with step(self._console, "raw data and releases"):
             self._load_and_release(secrets)
         self._processes.start(program(self.settings, "dag-processor"))
-        self._processes.start(program(self.settings, "triggerer", niceness=self.triggerer_niceness))
+        self._processes.start(program(self.settings, "triggerer", *NO_LOG_SERVER, niceness=self.triggerer_niceness))
         with step(self._console, "Airflow"):
             self.api = AirflowApi(self.settings.url, self.settings.password)
             self.api.wait_until_ready(self.check)

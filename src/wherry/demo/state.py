@@ -81,7 +81,7 @@ class State:
                 running = self.running()
                 where = f" at {running.url} (login {running.user} / {running.password})" if running else ""
                 raise WherryError(
-                    f"the demo is running already{where}.\nStop it with Ctrl-C in its terminal, or: task demo:down"
+                    f"the demo is running already{where}.\nStop it with Ctrl-C in its terminal, or: ./taskw demo:down"
                 ) from None
             try:
                 yield

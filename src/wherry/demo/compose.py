@@ -10,7 +10,7 @@ from wherry.demo.postgres import ensure_databases
 from wherry.demo.raw import load_raw
 from wherry.demo.tenants import postgres_databases
 from wherry.errors import WherryError
-from wherry.operator.secrets import team_secret
+from wherry.secrets import team_secret
 from wherry.teams import Team, load_teams, pool_entries
 
 PASSWORD = "wherry"  # noqa: S105 - of a stack that listens on one laptop only; docker-compose.yml says it too

@@ -35,8 +35,8 @@ from cosmos.operators.virtualenv import DbtVirtualenvBaseOperator
 from wherry import settings
 from wherry.errors import WherryError
 from wherry.operator.operators import dbt_arguments, task_try
-from wherry.operator.secrets import team_secret
 from wherry.pod import PodPlan, environment
+from wherry.secrets import team_secret
 
 _DBT_ERROR: Final = 1  # dbt's exit code for nodes that failed; 2 is for what kept it from running them
 _SECRET_NAME: Final = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|KEY|PASSPHRASE|CREDENTIAL", re.IGNORECASE)

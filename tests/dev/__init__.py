@@ -1,0 +1,1 @@
+"""Work without Kubernetes: docker-compose.yml."""

@@ -3,13 +3,20 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from tests.charts.conftest import CHARTS, ROOT, module
+from tests.e2e.drill import NAMESPACE, SLOW, SLOWLY, TEAM, WORKLOADS, Drill, latest
+from wherry.cluster import up
+from wherry.cluster.settings import AIRFLOW as AIRFLOW_NAMESPACE
+from wherry.cluster.settings import Settings
+from wherry.demo.layout import Layout
+from wherry.release import Release
 
 tools = module(CHARTS / "tools.py")
 AIRFLOW = "wherry-e2e-airflow"
@@ -90,3 +97,44 @@ def teams(cluster: Cluster) -> Iterator[Cluster]:
     for team in ("e2e-finance", "e2e-growth", "e2e-bare"):
         cluster.uninstall(team)
     cluster("delete", "namespace", AIRFLOW, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
+    """The team drill on the cluster of `task up`; afterwards its DAG and rights are taken out, and its namespace."""
+    kubeconfig = os.environ.get("WHERRY_E2E_KUBECONFIG")
+    settings = Settings.read()
+    if not kubeconfig or not settings.layout.kubeconfig.exists():
+        pytest.skip("no cluster of `task up`: run `task up`, then `task e2e`")
+    if Path(kubeconfig).absolute() != settings.layout.kubeconfig:
+        pytest.skip(f"{kubeconfig} is not the cluster of `task up`, whose state is in {settings.layout.state}")
+    root = tmp_path_factory.mktemp("repository")
+    (root / "k8s/teams").mkdir(parents=True)
+    (root / "k8s/teams/drill.yaml").write_text(TEAM)
+    (root / "dbt/drill").mkdir(parents=True)
+    (root / "dbt/drill/raw.sql").write_text(SLOWLY)
+    settings = replace(settings, layout=Layout(settings.layout.state, root))
+    cluster = up.Cluster(settings, Console(quiet=True))
+    team = cluster.team("drill")
+    cluster.apply_team(team)
+    cluster.apply_pools()
+    cluster.load_raw_of(team)
+    yield Drill(cluster, root)
+    cluster.remove_team("drill")
+    cluster.kube.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture
+def slow(drill: Drill) -> Release:
+    """A release with a model that takes as long as it is held."""
+    return drill.release(SLOW)
+
+
+@pytest.fixture
+def before(drill: Drill) -> Iterator[str]:
+    """The revision of Airflow's Helm release before the test; afterwards it is what runs again."""
+    revision = str(latest(drill)["revision"])
+    yield revision
+    if latest(drill)["description"] != f"Rollback to {revision}":
+        drill.cluster.kube.helm("rollback", "airflow", revision, "--namespace", AIRFLOW_NAMESPACE)
+    drill.cluster.kube.wait_rolled_out(AIRFLOW_NAMESPACE, WORKLOADS)

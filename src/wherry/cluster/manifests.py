@@ -16,6 +16,8 @@ SNOWFLAKE = (f"snowflake.{WAREHOUSES}", 8085)
 POSTGRES = (f"postgres.{WAREHOUSES}", 5432)
 _LITTLE: Json = {"resources": {"requests": {"cpu": "25m"}}}
 """So that on two cores there is room for the teams' pods: what isn't used by a component is theirs."""
+_SLOW: Json = {"probes": {"startup": 900, "failures": 10}}
+"""So that a busy laptop's Airflow isn't ended while it starts, again and again."""
 _PASSWORD = "DBT_ENV_SECRET_PASSWORD"  # noqa: S105 - the variable's name
 
 
@@ -94,8 +96,9 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
         "api": {"baseUrl": settings.url},
         "admin": {"existingSecret": "airflow-login"},
         "postgres": {"image": _image(images.postgres), "runAsUser": postgres_uid, **_LITTLE},
-        "apiServer": {"service": {"type": "NodePort", "nodePort": UI_NODE_PORT}, **_LITTLE},
-        **dict.fromkeys(("scheduler", "dagProcessor", "triggerer", "jobs"), _LITTLE),
+        "apiServer": {"service": {"type": "NodePort", "nodePort": UI_NODE_PORT}, **_LITTLE, **_SLOW},
+        **dict.fromkeys(("scheduler", "dagProcessor", "triggerer"), {**_LITTLE, **_SLOW}),
+        "jobs": _LITTLE,
         # The UI comes in by the node; the host's address is not known beforehand.
         "networkPolicies": {"apiServerFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]},
         "config": {

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,9 +13,6 @@ from rich.markup import escape
 
 from bench.figures import Report, of_samples
 from wherry.errors import WherryError
-
-if TYPE_CHECKING:
-    from bench.stack import BenchStack
 
 DEFAULT_STATE = Path(".wherry/bench")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -44,10 +41,9 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
     if context.invoked_subcommand:
         return
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # of this process: Airflow's own have their settings
-    from bench import arms, nodes, synthetic
-    from bench.report import machine
+    from bench import arms, synthetic
+    from bench.compare import Comparison
     from bench.report import picture as draw
-    from bench.stack import prepare
 
     state = state.absolute()
     chosen = {path.resolve().name.replace("-", "_"): path.resolve() for path in projects or ()}
@@ -56,34 +52,35 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
         chosen["chain"] = synthetic.write(state / "projects" / "chain", models, name="chain")
         if full:
             chosen["growth"] = Path("dbt/growth").resolve()
-    compared = arms.FULL if full else arms.QUICK
-    count = rounds or (5 if full else 3)
-    console = Console(stderr=True, highlight=False)
-    made = _stack(state, console)
-    facts = machine(made.cluster)
-    prepare(made.bench, chosen)
-    with made as stack:
-        bench = nodes.Bench(stack, compared, console)
-        floors = list(bench.floors(count))
-        runs = list(bench.rounds(count))
-    where = nodes.stages(run for run in runs if run.project == next(iter(chosen)))
-    figures = of_samples([*nodes.samples(runs), *floors])
-    report = Report(f"{', '.join(chosen)}: {count} rounds", facts, figures, where, (*arms.REMARKS, *bench.failed))
+    comparison = Comparison(chosen, arms.FULL if full else arms.QUICK, rounds or (5 if full else 3))
+    report = comparison.measure(state, Console(stderr=True, highlight=False))
     if picture:
-        picture.write_text(draw(where, "Where the time of a pod's task goes"))
+        picture.write_text(draw(report.stages, "Where the time of a pod's task goes"))
     finish(report, as_json)
 
 
-def _stack(state: Path, console: Console) -> "BenchStack":
-    """The cluster to measure on: kind where a kubeconfig is named or `task up` has left one, else the embedded one."""
-    from bench.kind import KindLayout, KindStack
-    from bench.stack import BenchLayout, BenchStack
+@app.command()
+def wide(
+    size: Annotated[int, typer.Option(help="How many models, none of which waits for another.")] = 200,
+    at_once: Annotated[int, typer.Option(help="How many run at once: slots of the pool and of Airflow.")] = 50,
+    rounds: Rounds = 1,
+    state: StateOption = DEFAULT_STATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Nodes a second on a wide level, ours and stock Cosmos'; each node's query does nothing.
 
-    named = os.environ.get("WHERRY_E2E_KUBECONFIG")
-    config = Path(named or ".wherry/up/kubeconfig").absolute()
-    if named or config.exists():
-        return KindStack(KindLayout(state / "kind", state / "kind/repository", config=config), console)
-    return BenchStack(BenchLayout(state / "embedded", state / "embedded/repository"), console)
+    Example: task bench -- wide --size 40
+    """
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
+    from bench import arms, synthetic
+    from bench.compare import Comparison
+
+    state = state.absolute()
+    folder = synthetic.write(state / "projects" / "wide", synthetic.wide(size), name="wide", tests=False)
+    comparison = Comparison(
+        {"wide": folder}, (arms.OURS_ARM, arms.STOCK), rounds, parallelism=at_once, floors=False, warm_up=False
+    )
+    finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
 
 
 @app.command()

@@ -53,12 +53,12 @@ class Bench:
         for dag_id in dags:
             stack.api.unpause(dag_id)
 
-    def rounds(self, count: int) -> Iterator[Run]:
-        """Run each arm on each project `count` times, interleaved; the first time of all is not counted.
+    def rounds(self, count: int, *, warm_up: bool) -> Iterator[Run]:
+        """Run each arm on each project `count` times, interleaved, after a round that isn't counted, to warm up.
 
         A run that fails isn't counted either; `failed` says which.
         """
-        for number in range(count + 1):
+        for number in range(0 if warm_up else 1, count + 1):
             for name in self._projects:
                 for arm in self._arms:
                     done = self._run(arm, name)
@@ -136,6 +136,7 @@ def samples(runs: Iterable[Run]) -> Iterator[Sample]:
     for run in all_runs:
         name, arm, nodes = run.project, run.arm.name, _nodes(all_runs, run.project)
         yield f"{name}: whole run", arm, "s", wall(run)
+        yield f"{name}: nodes a second", arm, "nodes/s", nodes / wall(run)
         yield f"{name}: CPU a node, Airflow and pods", arm, "CPU-s", sum(run.cpu.values()) / nodes
         yield f"{name}: of that the pods", arm, "CPU-s", run.cpu["pods"] / nodes
         if run.pods:

@@ -1,0 +1,53 @@
+"""One comparison from the start of a platform to its report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import arms, nodes
+from bench.figures import Report, of_samples
+from bench.kind import KindLayout, KindStack
+from bench.report import machine
+from bench.stack import PARALLELISM, BenchLayout, BenchStack, prepare
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which arms run which projects (name to folder), how often, and how many nodes at once."""
+
+    projects: Mapping[str, Path]
+    arms: Sequence[arms.Arm]
+    rounds: int
+    parallelism: int = PARALLELISM
+    floors: bool = True
+    warm_up: bool = True
+
+    def measure(self, state: Path, console: Console) -> Report:
+        """Start the platform, measure, stop it."""
+        stack = self._stack(state, console)
+        facts = machine(stack.cluster)
+        prepare(stack.bench, self.projects)
+        with stack:
+            bench = nodes.Bench(stack, self.arms, console)
+            floors = list(bench.floors(self.rounds)) if self.floors else []
+            runs = list(bench.rounds(self.rounds, warm_up=self.warm_up))
+        first = next(iter(self.projects))
+        where = nodes.stages(run for run in runs if run.project == first)
+        figures = of_samples([*nodes.samples(runs), *floors])
+        title = f"{', '.join(self.projects)}: {self.rounds} rounds, {self.parallelism} at once"
+        return Report(title, facts, figures, where, (*arms.remarks(self.arms), *bench.failed))
+
+    def _stack(self, state: Path, console: Console) -> BenchStack:
+        """On kind where a kubeconfig is named or `task up` has left one, else on the embedded cluster."""
+        named = os.environ.get("WHERRY_E2E_KUBECONFIG")
+        config = Path(named or ".wherry/up/kubeconfig").absolute()
+        if named or config.exists():
+            folder = state / "kind"
+            return KindStack(KindLayout(folder, folder / "repository", self.parallelism, config), console)
+        folder = state / "embedded"
+        return BenchStack(BenchLayout(folder, folder / "repository", self.parallelism), console)

@@ -97,7 +97,7 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
         "admin": {"existingSecret": "airflow-login"},
         "postgres": {"image": _image(images.postgres), "runAsUser": postgres_uid, **_LITTLE},
         "apiServer": {"service": {"type": "NodePort", "nodePort": UI_NODE_PORT}, **_LITTLE, **_SLOW},
-        **dict.fromkeys(("scheduler", "dagProcessor", "triggerer"), {**_LITTLE, **_SLOW}),
+        **{component: {**_LITTLE, **_SLOW} for component in ("scheduler", "dagProcessor", "triggerer")},
         "jobs": _LITTLE,
         # The UI comes in by the node; the host's address is not known beforehand.
         "networkPolicies": {"apiServerFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]},

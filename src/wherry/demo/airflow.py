@@ -54,6 +54,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "API__SECRET_KEY": settings.secret,
         "API__WORKERS": "1",
         "API_AUTH__JWT_SECRET": settings.secret,
+        "CORE__DAGBAG_IMPORT_TIMEOUT": "180",  # seconds on the clock: a busy laptop needs more than the 30 of a server
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
         "CORE__EXECUTOR": "LocalExecutor",
@@ -65,6 +66,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "COSMOS__ENABLE_CACHE": "False",
         "COSMOS__ENABLE_TELEMETRY": "False",
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "200",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "DATABASE__SQL_ALCHEMY_CONN": settings.database,
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),

@@ -241,6 +241,69 @@ class TestTeams:
         ]
 
 
+class TestUsers:
+    """Who may log in, and as what."""
+
+    @staticmethod
+    def webserver_config(objects: list[Object]) -> dict[str, Any]:
+        """What Python reads out of webserver_config.py."""
+        found: dict[str, Any] = {}
+        exec(one(objects, "ConfigMap", "-files")["data"]["webserver_config.py"], found)
+        return found
+
+    @staticmethod
+    def bootstrap(objects: list[Object]) -> str:
+        """What the bootstrap job runs."""
+        (job,) = [item for item in of_kind(objects, "Job") if "-bootstrap-" in item["metadata"]["name"]]
+        command: list[str] = job["spec"]["template"]["spec"]["containers"][0]["command"]
+        return command[-1]
+
+    def test_roles_are_made_by_our_own_command(self, render: Render) -> None:
+        """Before the admin, from the team files that the pools come from; only FAB keeps roles."""
+        script = self.bootstrap(render("airflow", settings=("auth.manager=fab",), set_files=TEAMS))
+        assert script.index("wherry roles --apply --teams /etc/wherry/teams") < script.index("airflow users create")
+        assert "roles" not in self.bootstrap(render("airflow", set_files=TEAMS))
+
+    def test_without_team_files_roles_are_left_alone(self, render: Render) -> None:
+        """A forgotten `--set-file` takes nobody's rights away."""
+        assert "wherry roles" not in self.bootstrap(render("airflow", settings=("auth.manager=fab",)))
+
+    def test_passwords_are_in_the_database_unless_told_otherwise(self, render: Render) -> None:
+        """And nobody registers themselves."""
+        from flask_appbuilder.const import AUTH_DB
+
+        found = self.webserver_config(render("airflow", settings=("auth.manager=fab",), set_files=TEAMS))
+        assert found["AUTH_TYPE"] == AUTH_DB
+        assert "AUTH_USER_REGISTRATION" not in found
+
+    def test_groups_become_roles(self, render: Render) -> None:
+        """At each login; who is in no mapped group gets a role that may do nothing."""
+        from flask_appbuilder.const import AUTH_OAUTH
+
+        objects = render("airflow", CHARTS / "airflow/ci/everything-values.yaml", set_files=TEAMS)
+        found = self.webserver_config(objects)
+        assert found["AUTH_TYPE"] == AUTH_OAUTH
+        assert found["AUTH_ROLES_MAPPING"] == {
+            "platform": ["Admin"],
+            "finance-data": ["team-finance"],
+            "CN=growth,OU=data": ["team-growth", "Viewer"],
+        }
+        assert found["AUTH_ROLES_SYNC_AT_LOGIN"] is True
+        assert found["AUTH_USER_REGISTRATION_ROLE"] == "Public"
+        assert found["OAUTH_PROVIDERS"][0]["name"] == "keycloak"
+
+    def test_another_mapping_restarts_the_api_server(self, render: Render) -> None:
+        """It reads the mapping when it starts."""
+        everything = CHARTS / "airflow/ci/everything-values.yaml"
+
+        def checksum(*settings: str) -> str:
+            objects = render("airflow", everything, set_files=TEAMS, settings=settings)
+            metadata = one(objects, "Deployment", "-api-server")["spec"]["template"]["metadata"]
+            return str(metadata["annotations"]["checksum/config"])
+
+        assert checksum() != checksum("auth.roles.platform[0]=Op")
+
+
 def _pod(phase: str, ended: timedelta | None, created: timedelta, now: datetime) -> SimpleNamespace:
     terminated = SimpleNamespace(finished_at=now - ended) if ended is not None else None
     status = SimpleNamespace(state=SimpleNamespace(terminated=terminated))

@@ -38,6 +38,26 @@
 {{- if and (eq $v.auth.manager "other") (not (dig "core" "auth_manager" "" $v.config)) -}}
   {{- fail "config.core.auth_manager: empty, but auth.manager is other. Name the auth manager's class." -}}
 {{- end -}}
+{{- with $v.auth -}}
+{{- if and (ne .manager "fab") (or (ne .login "db") .roles .config) -}}
+  {{- fail (printf "auth.manager: it is %s, but auth.login, auth.roles and auth.config are for fab. Set auth.manager=fab." .manager) -}}
+{{- end -}}
+{{- if and .roles (not (has .login (list "oauth" "ldap"))) -}}
+  {{- fail (printf "auth.roles: groups come from oauth or ldap, but auth.login is %s. Give roles with `airflow users create --role`." .login) -}}
+{{- end -}}
+{{- range $login, $setting := dict "oauth" "OAUTH_PROVIDERS" "ldap" "AUTH_LDAP_SERVER" -}}
+{{- if and (eq $.Values.auth.login $login) (not (contains $setting $.Values.auth.config)) -}}
+  {{- fail (printf "auth.config: it sets no %s, but auth.login is %s. Name the identity provider." $setting $login) -}}
+{{- end -}}
+{{- end -}}
+{{- range $group, $roles := .roles -}}
+{{- range $role := $roles -}}
+  {{- if and (hasPrefix "team-" $role) (not (hasKey $v.teams (trimPrefix "team-" $role))) -}}
+    {{- fail (printf "auth.roles.%s: found the role %s, but teams has no %s. Give its file, or mend the name." $group $role (trimPrefix "team-" $role)) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $text := $v.teams -}}
   {{- $team := fromYaml $text -}}
   {{- if hasKey $team "Error" -}}

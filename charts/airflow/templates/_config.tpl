@@ -129,6 +129,26 @@ secrets:
 {{- end }}
 {{- end }}
 
+{{/* What the FAB auth manager reads. Roles follow from groups at each login; the role Public may do nothing. */}}
+{{- define "airflow.webserverConfig" -}}
+{{- with .Values.auth -}}
+import os
+
+from flask_appbuilder.const import AUTH_{{ upper .login }}
+
+AUTH_TYPE = AUTH_{{ upper .login }}
+{{- if ne .login "db" }}
+AUTH_USER_REGISTRATION = True
+AUTH_USER_REGISTRATION_ROLE = "Public"
+AUTH_ROLES_SYNC_AT_LOGIN = {{ ternary "True" "False" (has .login (list "oauth" "ldap")) }}
+AUTH_ROLES_MAPPING = {{ toJson .roles }}
+{{- end }}
+{{- with .config }}
+{{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The ConfigMap's data: the chart's configuration, the user's over it, and what isn't Airflow's. The database's URL
 is left out: only programs that may have it get it, in their pod. */}}
 {{- define "airflow.configData" -}}

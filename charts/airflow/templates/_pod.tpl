@@ -189,7 +189,7 @@ metadata:
     {{- end }}
   annotations:
     kubectl.kubernetes.io/default-container: airflow
-    checksum/config: {{ include "airflow.configData" .root | sha256sum }}
+    checksum/config: {{ print (include "airflow.configData" .root) (include "airflow.webserverConfig" .root) | sha256sum }}
     {{- with .values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

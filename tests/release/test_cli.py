@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from tests.release.conftest import make_team
 from wherry.cli import release as command
 from wherry.errors import WherryError
+from wherry.release import ReleaseError, build_release
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def test_an_unknown_team_is_refused(cli: typer.Typer, tmp_path: Path) -> None:
         CliRunner().invoke(cli, ["release", "finance"], catch_exceptions=False)
 
 
+def test_a_mode_that_the_platform_doesnt_allow_is_refused(repository: Path, tmp_path: Path) -> None:
+    """Before anything is built: in it a team's code would run beside Airflow's own."""
+    with pytest.raises(ReleaseError, match=r"growth: projects\.tiny\.execution: found 'local', expected one of: kube"):
+        build_release(make_team(execution="local"), "tiny", tmp_path / "out", root=repository)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_help_has_an_example(cli: typer.Typer) -> None:
     """As every command's."""
     assert "wherry release finance" in CliRunner().invoke(cli, ["release", "--help"]).stdout
@@ -63,7 +71,8 @@ def test_the_help_has_an_example(cli: typer.Typer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--builder", "podman"], "found 'podman', expected local or docker"),
+        (["--builder", "podman"], "found 'podman', expected local, docker or none"),
+        (["--builder", "none", "--push"], "found builder none, expected docker"),
         (["--push"], "expected docker"),
     ],
 )

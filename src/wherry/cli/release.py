@@ -78,7 +78,7 @@ def _images(builder: str, *, push: bool) -> "ImageBuilder":
             return LocalImageStore(settings.image_store(), settings.runner_python())
         case "none", False:
             return NoImages()
-        case ("local" | "none"), True:
+        case (("local" | "none"), True):
             raise WherryError(f"--push: found builder {builder}, expected docker: only its images go to a registry")
     raise WherryError(f"--builder, WHERRY_IMAGE_BUILDER: found {builder!r}, expected local, docker or none")
 

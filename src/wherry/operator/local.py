@@ -162,6 +162,7 @@ def _base_environment() -> Mapping[str, str]:
     """What a program needs anywhere: nothing of Airflow's, whose variables hold its database's password and keys."""
     known = {
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_USE_COLORS": "false",
         "HOME": tempfile.gettempdir(),
         "LANG": "C.UTF-8",
         "PATH": os.defpath,

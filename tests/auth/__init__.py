@@ -1,0 +1,1 @@
+"""What each team's users may do."""

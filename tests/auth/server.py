@@ -42,10 +42,9 @@ class Server:
 
     def run(self, *commands: list[str], **env: str) -> str:
         """Run command lines of `airflow` and `wherry` against its database; what they printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.auth.commands", json.dumps(commands)],
-            cwd=REPOSITORY, env=environment(self.settings) | env, check=False, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+        argv = [sys.executable, "-m", "tests.auth.commands", json.dumps(commands)]
+        env = environment(self.settings) | env
+        done = subprocess.run(argv, cwd=REPOSITORY, env=env, check=False, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

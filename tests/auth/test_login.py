@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def test_groups_decide_at_each_login(server: Server, render: Render, tmp_path: Path):
-    """A new user gets the mapped roles; in another group the next time, other ones; in none, one that may do nothing."""
+    """The mapped roles; other ones in another group the next time; in no mapped one, a role that may do nothing."""
     objects = render("airflow", CHARTS / "airflow/ci/everything-values.yaml", set_files=TEAMS)
     config = tmp_path / "webserver_config.py"
     config.write_text(one(objects, "ConfigMap", "-files")["data"]["webserver_config.py"])

@@ -30,6 +30,10 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
         list[Path] | None, typer.Option("--project", help="A dbt project for PostgreSQL to measure instead.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often each arm runs, in turns; 0: 3, or 5 with --full.")] = 0,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one: ours, stock, stockbuild, onepod or watcher; may be repeated."),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Write where a node's time goes as an SVG.")] = None,
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
@@ -52,7 +56,8 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
         chosen["chain"] = synthetic.write(state / "projects" / "chain", models, name="chain")
         if full:
             chosen["growth"] = Path("dbt/growth").resolve()
-    comparison = Comparison(chosen, arms.FULL if full else arms.QUICK, rounds or (5 if full else 3))
+    compared = arms.chosen(arm) if arm else arms.FULL if full else arms.QUICK
+    comparison = Comparison(chosen, compared, rounds or (5 if full else 3))
     report = comparison.measure(state, Console(stderr=True, highlight=False))
     if picture:
         picture.write_text(draw(report.stages, "Where the time of a pod's task goes"))

@@ -8,6 +8,7 @@ from typing import Final
 
 from bench.figures import OURS
 from bench.project import TEAM
+from wherry.errors import WherryError
 from wherry.teams import dag_id
 
 
@@ -46,6 +47,14 @@ _OF_ARMS: Final[Mapping[Arm, str]] = {
     WATCHER: "ExecutionMode.WATCHER_KUBERNETES with its defaults: one pod runs all, a sensor waits for each node",
     ONE_POD: "one KubernetesPodOperator with its defaults, `dbt build`, four threads",
 }
+
+
+def chosen(keys: Sequence[str]) -> tuple[Arm, ...]:
+    """The arms of these keys: "ours", or the prefix of an arm's DAG ids. WherryError names an unknown one."""
+    known = {OURS if arm is OURS_ARM else arm.prefix: arm for arm in FULL}
+    if unknown := [key for key in keys if key not in known]:
+        raise WherryError(f"--arm: found {unknown[0]!r}, expected one of: {', '.join(known)}")
+    return tuple(known[key] for key in keys)
 
 
 def remarks(arms: Sequence[Arm]) -> tuple[str, ...]:

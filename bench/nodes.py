@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.arms import BARE, SHELL, Arm
-from bench.figures import OURS, medians_by_stage
+from bench.figures import medians_by_stage
 from bench.stack import BenchStack
 from wherry.demo.layout import RUNNER_PYTHON
 from wherry.demo.run import wait_for_dags
@@ -28,7 +28,7 @@ _RUN_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG run of one arm: its task instances as Airflow has them, and what it cost."""
+    """One DAG run of one arm: its task instances as Airflow has them, and what it cost; `nodes` is dbt's count."""
 
     arm: Arm
     project: str
@@ -38,6 +38,7 @@ class Run:
     calls: int
     pods: int
     cpu: Mapping[str, float]
+    nodes: int
 
 
 class Bench:
@@ -95,6 +96,7 @@ class Bench:
             calls=len(calls),
             pods=sum(method == "POST" and path.endswith("/pods") for method, path in calls),
             cpu={part: after[part] - before[part] for part in after},
+            nodes=self._stack.nodes(name),
         )
 
     def _calls(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
@@ -134,7 +136,7 @@ def samples(runs: Iterable[Run]) -> Iterator[Sample]:
     queries = [seconds for run in all_runs for seconds in _query_seconds(run)]
     query = median(queries) if queries else 0.0
     for run in all_runs:
-        name, arm, nodes = run.project, run.arm.name, _nodes(all_runs, run.project)
+        name, arm, nodes = run.project, run.arm.name, run.nodes
         yield f"{name}: whole run", arm, "s", wall(run)
         yield f"{name}: nodes a second", arm, "nodes/s", nodes / wall(run)
         yield f"{name}: CPU a node, Airflow and pods", arm, "CPU-s", sum(run.cpu.values()) / nodes
@@ -176,11 +178,6 @@ def _stages(instance: Mapping[str, Any], result: Mapping[str, Any] | None) -> di
         return {"queue": started - queued, "task": ended - started}
     own: Mapping[str, float] = result["breakdown"]
     return {"queue": started - queued, **own, "close": ended - started - sum(own.values())}
-
-
-def _nodes(runs: Iterable[Run], name: str) -> int:
-    """How many dbt nodes a project has: tasks of ours."""
-    return next((len(run.tasks) for run in runs if run.arm.name == OURS and run.project == name), 1)
 
 
 def _query_seconds(run: Run) -> Iterator[float]:

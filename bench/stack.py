@@ -23,6 +23,7 @@ from wherry.demo.tenants import Secret
 from wherry.errors import WherryError
 from wherry.release import Release, build_release, load_release
 from wherry.release.images import ImageBuilder, LocalImageStore, write_atomically
+from wherry.release.model import read_manifest
 from wherry.teams import Project, Team
 
 HERE: Final = Path(__file__).parent
@@ -108,6 +109,11 @@ class BenchStack(Stack):
         """Release into the cluster's own store of images."""
         folder, root = self.layout.releases, self.layout.repository
         return build_release(team, project_name, folder, root=root, images=self._image_builder()).release
+
+    def nodes(self, name: str) -> int:
+        """How many models, seeds and snapshots a project has."""
+        manifest = read_manifest(load_release(self.layout.releases / project.TEAM / name))
+        return sum(node["resource_type"] in ("model", "seed", "snapshot") for node in manifest["nodes"].values())
 
     def cpu(self) -> Cpu:
         """CPU-seconds so far: of what runs tasks ("airflow"), and of the pods ("pods")."""

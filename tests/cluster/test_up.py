@@ -207,6 +207,13 @@ def test_a_removed_team_keeps_its_data(cluster: Cluster, folder: Path) -> None:
     assert not calls(folder, "kubectl", "delete")
 
 
+def test_a_team_that_is_not_there_is_not_removed(cluster: Cluster, folder: Path) -> None:
+    """A name with a typing mistake isn't said to be out."""
+    with pytest.raises(WherryError, match="the cluster has no team 'grwoth'"):
+        cluster.remove_team("grwoth")
+    assert not calls(folder, "helm")
+
+
 def test_a_release_needs_a_cluster(cluster: Cluster) -> None:
     """And says how to make one; an unknown team is named too."""
     with pytest.raises(WherryError, match="make it with: task up"):

@@ -48,7 +48,9 @@ def apply(name: _Name) -> None:
     cluster.load_raw_of(team)
     for project in team.projects:
         made = cluster.release(team, project)
-        cluster.console.print(f"{made.dag_id}: release {made.id}; the DAG appears in Airflow within half a minute")
+        cluster.console.print(
+            f"{made.dag_id}: release {made.id}; the DAG appears in Airflow within half a minute", soft_wrap=True
+        )
 
 
 def remove(name: _Name) -> None:
@@ -60,7 +62,7 @@ def remove(name: _Name) -> None:
 
     cluster = attach()
     kept = cluster.remove_team(name)
-    cluster.console.print(f"Team {name} is out. Kept: {kept}.")
+    cluster.console.print(f"Team {name} is out. Kept: {kept}.", soft_wrap=True)
 
 
 def snowflake(name: _Name) -> None:

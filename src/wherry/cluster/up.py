@@ -113,7 +113,11 @@ class Cluster:
     def remove_team(self, name: str) -> str:
         """Take a team's DAGs, rights and policies out; says what stays. The team file may be gone already."""
         self.api.log_in()
-        for dag_id in (known for known in self.api.dag_ids() if known.startswith(f"{name}__")):
+        dags = [known for known in self.api.dag_ids() if known.startswith(f"{name}__")]
+        chart = self.kube.items("secrets", "--namespace", AIRFLOW, "--selector", f"owner=helm,name=team-{name}")
+        if not (dags or chart):
+            raise WherryError(f"the cluster has no team {name!r}: no DAG and no Helm release of that name")
+        for dag_id in dags:
             self.api.pause(dag_id)
         shutil.rmtree(self.layout.releases / name, ignore_errors=True)
         self.kube.helm("uninstall", f"team-{name}", "--namespace", AIRFLOW, "--ignore-not-found")

@@ -167,3 +167,19 @@ def test_it_works_for_an_ordinary_user() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         assert process.stdout is not None
         assert process.stdout.read() == "True\n"
+
+
+def test_an_initialisation_that_was_killed_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever initdb had written when everything was killed, the next start has a whole data folder."""
+
+    def killed(_: Postgres, program: str, *arguments: str) -> None:
+        assert program == "initdb"
+        Path(arguments[1], "PG_VERSION").write_text("17\n")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Postgres, "_run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Postgres(tmp_path).start()
+    with Postgres(tmp_path) as postgres:
+        psycopg2.connect(postgres.url()).close()

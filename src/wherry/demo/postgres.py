@@ -7,6 +7,7 @@ listens on a Unix socket only and trusts everybody on it; this one listens on 12
 import importlib.util
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -120,18 +121,21 @@ class Postgres:
         return self.folder / "superuser-password"
 
     def _initialise(self) -> None:
-        self._data.mkdir(mode=0o700, exist_ok=True)
+        """Make the data folder, whole or not at all: initdb writes PG_VERSION long before it is done."""
+        new = self.folder / "data.new"
+        for left in (new, self._data):
+            shutil.rmtree(left, ignore_errors=True)
+        new.mkdir(mode=0o700)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(24) + "\n")
         if os.geteuid() == 0:
-            for path in (self._data, self._password_file):
+            for path in (new, self._password_file):
                 os.chown(path, supervise.NOBODY, supervise.NOBODY)
         options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", "--auth=scram-sha-256"]
-        process = self._run(
-            "initdb", "-D", str(self._data), "-U", SUPERUSER, f"--pwfile={self._password_file}", *options
-        )
+        process = self._run("initdb", "-D", str(new), "-U", SUPERUSER, f"--pwfile={self._password_file}", *options)
         if process.wait():
             raise WherryError(f"PostgreSQL could not make its data folder {self._data}:\n{self._end_of_log()}")
+        new.rename(self._data)
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a program of PostgreSQL under `supervise`, in a session of its own: Ctrl-C is ours to pass on."""

@@ -95,7 +95,7 @@ def wait_for_release(api: AirflowApi, dag_id: str, release_id: str, timeout: flo
         time.sleep(0.3)
 
 
-def wait_for_dags(stack: Platform, wanted: frozenset[str], timeout: float = 90) -> None:
+def wait_for_dags(stack: Platform, wanted: frozenset[str], timeout: float = 240) -> None:
     """Wait until Airflow has read these DAGs; a `WherryError` with its import errors if it has not in `timeout` s."""
     deadline = time.monotonic() + timeout
     while missing := wanted - stack.api.dag_ids():

@@ -39,6 +39,7 @@ class Run:
     pods: int
     cpu: Mapping[str, float]
     nodes: int
+    memory: tuple[float, ...]
 
 
 class Bench:
@@ -78,10 +79,12 @@ class Bench:
         api, dag_id = self._stack.api, arm.dag_id(name)
         before, deadline = self._stack.cpu(), time.monotonic() + _RUN_SECONDS
         run_id = api.trigger(dag_id)
+        memory: list[float] = []
         while (state := api.run_state(dag_id, run_id)) not in ("success", "failed"):
             self._stack.check()
             if time.monotonic() > deadline:
                 raise WherryError(f"{dag_id}: run {run_id} is {state} after {_RUN_SECONDS:.0f} s")
+            memory += self._stack.waiting_memory()
             time.sleep(0.5)
         time.sleep(1.0)  # processes that are ending still count
         after = self._stack.cpu()
@@ -97,6 +100,7 @@ class Bench:
             pods=sum(method == "POST" and path.endswith("/pods") for method, path in calls),
             cpu={part: after[part] - before[part] for part in after},
             nodes=self._stack.nodes(name),
+            memory=tuple(memory),
         )
 
     def _calls(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
@@ -141,6 +145,8 @@ def samples(runs: Iterable[Run]) -> Iterator[Sample]:
         yield f"{name}: nodes a second", arm, "nodes/s", nodes / wall(run)
         yield f"{name}: CPU a node, Airflow and pods", arm, "CPU-s", sum(run.cpu.values()) / nodes
         yield f"{name}: of that the pods", arm, "CPU-s", run.cpu["pods"] / nodes
+        if run.memory:
+            yield f"{name}: memory of a task's process, not shared", arm, "MB", median(run.memory)
         if run.pods:
             yield f"{name}: calls of the Kubernetes API a pod", arm, "calls", run.calls / run.pods
             yield f"{name}: pods", arm, "pods", run.pods

@@ -121,6 +121,11 @@ class BenchStack(Stack):
         server = psutil.Process(pid).cpu_times()
         return {"airflow": self._airflow_cpu(), "pods": _tree_cpu(pid) - server.user - server.system}
 
+    def waiting_memory(self) -> list[float]:
+        """MB that each task's process has for itself at this moment, beyond what it shares with its parent."""
+        scheduler = psutil.Process(self.pids()["airflow-scheduler"])
+        return [memory for process in scheduler.children(recursive=True) if (memory := _private_mb(process))]
+
     def _airflow_cpu(self) -> float:
         pids = self.pids()
         return sum(_tree_cpu(pids[f"airflow-{name}"]) for name in ("scheduler", "api-server", "triggerer"))
@@ -188,6 +193,17 @@ def _resources(settings: Project) -> dict[str, dict[str, str]]:
         "requests": {"cpu": room.cpu, "memory": room.memory},
         "limits": {"cpu": room.cpu_limit, "memory": room.memory_limit},
     }
+
+
+def _private_mb(process: psutil.Process) -> float:
+    """Of a task's process (Airflow names it so); 0 for others, for one that has ended, and where there is no /proc."""
+    try:
+        if not " ".join(process.cmdline()).startswith("airflow worker -- "):
+            return 0.0
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    except (psutil.Error, OSError):
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 def _tree_cpu(pid: int) -> float:

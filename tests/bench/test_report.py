@@ -26,7 +26,7 @@ def run(arm: nodes.Arm, *tasks: dict[str, str], results: tuple[dict[str, object]
     """A run whose pods made four calls each."""
     return nodes.Run(
         arm=arm, project="shop", green=True, tasks=tasks, results=results, calls=4 * len(tasks),
-        pods=len(tasks), cpu={"airflow": 3.0, "pods": 5.0}, nodes=2,
+        pods=len(tasks), cpu={"airflow": 3.0, "pods": 5.0}, nodes=2, memory=(30.0, 50.0, 40.0),
     )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def test_overhead_is_what_the_query_did_not_take() -> None:
     assert found["shop: overhead of a pod's task", STOCK.name] == 19.5
     assert found["shop: whole run", STOCK.name] == 40.0
     assert found["shop: CPU a node, Airflow and pods", STOCK.name] == 4.0, "a model and its test are one node"
+    assert found["shop: memory of a task's process, not shared", OURS] == 40.0
     assert found["shop: calls of the Kubernetes API a pod", OURS] == 4.0
 
 

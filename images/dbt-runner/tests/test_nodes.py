@@ -41,8 +41,9 @@ def test_the_record_tells_rows_times_memory_and_versions(pod: Pod) -> None:
     record = pod("model.shop.orders", "run").record
     own = next(result for result in record.results if result.unique_id == "model.shop.orders")
     assert (own.rows, own.adapter_response, own.status) == (2, "SELECT 2", "success")
-    assert {"boot", "import", "load", "run", "query", "total"} <= set(record.timings)
+    assert {"boot", "import", "load", "run", "connect", "query", "total"} <= set(record.timings)
     assert 0 < record.timings["query"] < record.timings["run"] < record.timings["total"]
+    assert record.timings["connect"] > 0
     assert record.peak_memory_mb > 50
     assert record.cpu_seconds > 0.5
     assert record.dbt.startswith("1.11.")

@@ -16,8 +16,8 @@ class Breakdown:
     """Seconds by stage, in the order in which they passed.
 
     `parse` is all that the task's process does before it asks for the pod; `start` ends with the first instruction of
-    the pod's PID 1; then come the runner's own stages, of its `run` what was spent in queries apart from dbt's part;
-    `report` ends when we know that the container ended, `end` when the pod's deletion is asked for.
+    the pod's PID 1; then come the runner's own stages, of its `run` what connections and queries took apart from dbt's
+    part; `report` ends when we know that the container ended, `end` when the pod's deletion is asked for.
     """
 
     stages: Mapping[str, float]
@@ -57,10 +57,10 @@ def _stages(marks: Mapping[str, float], record: Record | None) -> Iterator[tuple
 
 
 def _runner(timings: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    query = timings.get("query", 0.0)
+    within = {stage: timings[stage] for stage in ("connect", "query") if stage in timings}
     for stage, seconds in timings.items():
         if stage == "run":
-            yield "dbt", seconds - query
-            yield "query", query
-        elif stage not in ("query", "total"):
+            yield "dbt", seconds - sum(within.values())
+            yield from within.items()
+        elif stage not in ("connect", "query", "total"):
             yield stage, seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -35,11 +36,15 @@ class Run:
 
 @dataclass
 class Listener:
-    """Hears dbt's events: results as they come (an interrupted dbt returns none) and the time spent on queries."""
+    """Hears dbt's events: results as they come (an interrupted dbt returns none) and the time spent on queries.
+
+    dbt opens a connection at its first query and counts that in: `connect_seconds` are within `query_seconds`.
+    """
 
     tag: str
     results: list[NodeResult] = field(default_factory=list)
     query_seconds: float = 0.0
+    connect_seconds: float = 0.0
 
     def __call__(self, event: Any) -> None:
         """Hear one event; dbt calls this in the thread that fired it."""
@@ -50,6 +55,10 @@ class Listener:
             self.results.append(_result_of_event(event.data))
         elif name == "FoundStats":  # after the adapter was made, before its first query
             tag_queries(self.tag)
+            time_connections(self._connected)
+
+    def _connected(self, seconds: float) -> None:
+        self.connect_seconds += seconds
 
 
 def run_dbt(request: Request, target: str, manifest: Manifest | None, listener: Listener) -> Run:
@@ -92,6 +101,25 @@ def tag_queries(tag: str) -> None:
         if tag and header is not None:
             header.generator = _tagged(tag, header.generator)
             header.reset()
+
+
+def time_connections(tell: Callable[[float], None]) -> None:
+    """Tell how long each connection takes to open."""
+    from dbt.adapters.factory import FACTORY
+
+    def timed(open_: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def open_and_tell(connection: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return open_(connection)
+            finally:
+                tell(time.perf_counter() - began)
+
+        return open_and_tell
+
+    for adapter in FACTORY.adapters.values():
+        manager: Any = adapter.connections
+        manager.open = timed(type(manager).open)
 
 
 def _tagged(tag: str, own: Callable[[str, Any], str]) -> Callable[[str, Any], str]:

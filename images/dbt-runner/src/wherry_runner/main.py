@@ -51,7 +51,8 @@ class Progress:
         timings = self.clock.total()
         results = tuple(self.listener.results) if self.listener else ()
         if self.listener:
-            timings["query"] = self.listener.query_seconds
+            timings["connect"] = self.listener.connect_seconds
+            timings["query"] = self.listener.query_seconds - self.listener.connect_seconds
         return Record(
             status=status,
             node=self.node,

@@ -9,4 +9,4 @@ import sys
 FORKING_PROGRAMS = {"scheduler", "dag-processor", "celery"}
 
 if FORKING_PROGRAMS & set(sys.argv):
-    import wherry.graph  # noqa: F401
+    import wherry.graph.preload  # noqa: F401

@@ -1,14 +1,17 @@
 """The demo's programs: watched, and gone when the demo is gone."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from wherry.demo.processes import Processes, Program
+from wherry.demo.processes import Processes, Program, run_together
 from wherry.errors import WherryError
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -114,3 +117,28 @@ def test_programs_end_when_the_demo_is_killed(tmp_path: Path):
     demo.kill()
     demo.wait()
     wait_for(lambda: not sleeper.is_running() or sleeper.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_jobs_run_together():
+    """All are done when it returns; what one raises is raised."""
+    done = []
+    run_together([lambda: done.append(1), lambda: done.append(2)])
+    assert sorted(done) == [1, 2]
+    with pytest.raises(WherryError, match="no"):
+        run_together([lambda: done.append(3), lambda: (_ for _ in ()).throw(WherryError("no"))])
+
+
+def test_interrupted_jobs_leave_nothing():
+    """A signal to this process alone ends the programs that its threads wait for, one that a job starts next too."""
+    before = set(psutil.Process().children())
+
+    def job() -> None:
+        for _ in range(2):
+            subprocess.run(SLEEPER, stdout=subprocess.DEVNULL, check=False)
+
+    began = time.monotonic()
+    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_together([job] * 3)
+    assert time.monotonic() - began < 30
+    assert set(psutil.Process().children()) <= before

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,6 +117,25 @@ class Processes:
     def _tail(self, name: str, lines: int = 15) -> str:
         text = self.log(name).read_text(errors="replace").splitlines()
         return "\n".join([*text[-lines:], f"(the whole log: {self.log(name)})"])
+
+
+def run_together(jobs: Sequence[Callable[[], object]]) -> None:
+    """Do jobs in threads and wait for all; raise what the first one that failed raised.
+
+    When one fails, or we are interrupted, the programs that the others wait for are ended: a thread itself can't be.
+    """
+    before = set(psutil.Process().children())
+    with ThreadPoolExecutor() as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):
+                end_trees(set(psutil.Process().children()) - before, grace=1)
+                wait(futures, timeout=0.1)
+            raise
 
 
 def end_trees(roots: Iterable[psutil.Process], grace: float) -> None:

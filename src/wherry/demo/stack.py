@@ -3,9 +3,9 @@
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from wherry.demo.airflow import NO_LOG_SERVER, USER, AirflowApi, AirflowSettings
 from wherry.demo.layout import EMULATOR_PYTHON, REPOSITORY, Layout
 from wherry.demo.ports import free_port
 from wherry.demo.postgres import Postgres
-from wherry.demo.processes import Processes, Program, inherited_environment
+from wherry.demo.processes import Processes, Program, inherited_environment, run_together
 from wherry.demo.raw import load_raw
 from wherry.demo.state import Running, State
 from wherry.demo.steps import step
@@ -144,15 +144,8 @@ class Stack:
 
     def _load_and_release(self, secrets: dict[str, Secret]) -> None:
         projects = [(team, name, project) for team in self.teams for name, project in team.projects.items()]
-        with ThreadPoolExecutor() as pool:
-            loads = [
-                pool.submit(load_raw, t, project, secrets[t.name], self.layout.repository) for t, _, project in projects
-            ]
-            releases = [pool.submit(self.release, team, name) for team, name, _ in projects]
-            for load in loads:
-                load.result()
-            for release in releases:
-                release.result()
+        loads = [partial(load_raw, t, project, secrets[t.name], self.layout.repository) for t, _, project in projects]
+        run_together([*loads, *(partial(self.release, team, name) for team, name, _ in projects)])
 
     def _wait_for(self, file: Path, timeout: float = 60) -> None:
         """Wait until a program has written the file that says where it listens."""

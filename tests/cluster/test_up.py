@@ -106,14 +106,15 @@ def test_up_does_each_step_once(cluster: Cluster, folder: Path) -> None:
     """And a second time only what is asked again: no cluster is made, no image is copied."""
     cluster.up()
     assert len(calls(folder, "kind", "create")) == 1
-    assert len(calls(folder, "kind", "load")) == 4
+    (load,) = calls(folder, "kind", "load")
+    assert len(load["argv"][5:]) == 4
     charts = [call["argv"][3] for call in calls(folder, "helm", "upgrade")]
     assert charts == ["airflow", "team-finance", "team-growth"]
     assert len(calls(folder, "docker", "exec")) > 0
     assert sorted(path.name for path in cluster.layout.releases.iterdir()) == ["finance", "growth"]
     cluster.up()
     assert len(calls(folder, "kind", "create")) == 1
-    assert len(calls(folder, "kind", "load")) == 4
+    assert len(calls(folder, "kind", "load")) == 1
 
 
 @needs_runner

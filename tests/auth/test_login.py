@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def test_groups_decide_at_each_login(server: Server, render: Render, tmp_path: Path):
-    """The mapped roles; other ones in another group the next time; in no mapped one, a role that may do nothing."""
+    """The mapped roles; others in another group the next time. Everybody has Public, which may do nothing."""
     objects = render("airflow", CHARTS / "airflow/ci/everything-values.yaml", set_files=TEAMS)
     config = tmp_path / "webserver_config.py"
     config.write_text(one(objects, "ConfigMap", "-files")["data"]["webserver_config.py"])
@@ -23,4 +23,4 @@ def test_groups_decide_at_each_login(server: Server, render: Render, tmp_path: P
         AIRFLOW__FAB__CONFIG_FILE=str(config),
     )
     roles = [json.loads(line) for line in printed.splitlines() if line.startswith("[")]
-    assert roles == [["team-finance"], ["Viewer", "team-growth"], ["Public"]]
+    assert roles == [["Public", "team-finance"], ["Public", "Viewer", "team-growth"], ["Public"]]

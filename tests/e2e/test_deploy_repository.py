@@ -130,7 +130,9 @@ def from_git(authority: str) -> Json:
 def is_newer(drill: Drill) -> bool:
     """Whether the last build of the model was by the newer release."""
     return bool(
-        drill.sql("select from information_schema.columns where table_name = 'after_slow' and column_name = 'version'")
+        drill.sql(
+            "select 1 from information_schema.columns where table_name = 'after_slow' and column_name = 'version'"
+        )
     )
 
 

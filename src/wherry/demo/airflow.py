@@ -1,5 +1,6 @@
 """Airflow as the demo runs it: its settings, its four programs, and the few REST calls that drive it."""
 
+import contextlib
 import json
 import os
 import sys
@@ -90,6 +91,20 @@ def program(settings: AirflowSettings, *command: str, niceness: int = 0) -> Prog
     """One `airflow` command of this environment."""
     argv = [sys.executable, "-m", "airflow", *command]
     return Program(f"airflow-{command[0]}", argv, environment(settings), niceness)
+
+
+def warm_up(settings: AirflowSettings, patience: float = _PATIENCE_SECONDS) -> None:
+    """Ask an API server that starts for the health of its execution API, and wait for the answer; none is no error.
+
+    The first request builds every version of that API: 6 s of CPU in which the server answers nobody, and at which the
+    first tasks of all would otherwise meet.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{settings.url}/execution/health/ping", timeout=patience)
+            return
+        time.sleep(0.2)
 
 
 class AirflowApi:

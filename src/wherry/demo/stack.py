@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 
-from wherry.demo.airflow import NO_LOG_SERVER, USER, AirflowApi, AirflowSettings, program, write_password_file
+from wherry.demo.airflow import NO_LOG_SERVER, USER, AirflowApi, AirflowSettings, program, warm_up, write_password_file
 from wherry.demo.layout import EMULATOR_PYTHON, REPOSITORY, Layout
 from wherry.demo.ports import free_port
 from wherry.demo.postgres import Postgres
@@ -77,6 +78,7 @@ class Stack:
         with step(self._console, "Airflow's database"):
             self._migrate()
         self._processes.start(program(self.settings, "api-server"))
+        Thread(target=warm_up, args=[self.settings], daemon=True).start()
         self._processes.start(program(self.settings, "scheduler", *NO_LOG_SERVER))
         with step(self._console, "embedded cluster, Snowflake emulator, a namespace per team"):
             secrets = self._apply_teams(postgres)

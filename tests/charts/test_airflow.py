@@ -54,6 +54,11 @@ class TestConfiguration:
         assert found["AIRFLOW__CORE__LOAD_EXAMPLES"] == "true"
         assert found["AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL"] == "120000000"
 
+    def test_a_large_file_of_dags_has_time(self, airflow: list[Object]) -> None:
+        """An import that takes too long is reported as one: before Airflow kills the process that reads the file."""
+        reading = int(config(airflow)["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"])
+        assert 30 < reading < int(config(airflow)["AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"])
+
     def test_no_configuration_file_is_written(self, render: Render) -> None:
         """Airflow finds an empty one, so it doesn't write its own with the environment's secrets in it."""
         objects = render("airflow")

@@ -61,6 +61,7 @@ core:
   parallelism: {{ $v.parallelism }}
   load_examples: false
   dags_are_paused_at_creation: true
+  dagbag_import_timeout: 300  # one file makes every team's DAGs: 10,000 models take 7 CPU seconds
   execution_api_server_url: {{ include "airflow.apiUrl" . }}/execution/
   hostname_callable: airflow.utils.net.get_host_ip_address
   {{- if eq $v.auth.manager "simple" }}
@@ -91,6 +92,7 @@ cosmos:
   enable_dag_versioning: false
   enable_telemetry: false
 dag_processor:
+  dag_file_processor_timeout: 360
   dag_bundle_config_list: {{ include "airflow.bundles" . | quote }}
   dag_bundle_storage_path: /opt/airflow/bundles
 database:

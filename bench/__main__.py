@@ -34,6 +34,7 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
         list[str] | None,
         typer.Option(help="Only this one: ours, stock, stockbuild, onepod or watcher; may be repeated."),
     ] = None,
+    warm_up: Annotated[bool, typer.Option(help="Run each arm once before, without counting it.")] = True,
     picture: Annotated[Path | None, typer.Option(help="Write where a node's time goes as an SVG.")] = None,
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
@@ -57,7 +58,7 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
         if full:
             chosen["growth"] = Path("dbt/growth").resolve()
     compared = arms.chosen(arm) if arm else arms.FULL if full else arms.QUICK
-    comparison = Comparison(chosen, compared, rounds or (5 if full else 3))
+    comparison = Comparison(chosen, compared, rounds or (5 if full else 3), warm_up=warm_up)
     report = comparison.measure(state, Console(stderr=True, highlight=False))
     if picture:
         picture.write_text(draw(report.stages, "Where the time of a pod's task goes"))

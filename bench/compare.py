@@ -28,14 +28,19 @@ class Comparison:
     warm_up: bool = True
 
     def measure(self, state: Path, console: Console) -> Report:
-        """Start the platform, measure, stop it."""
+        """Start the platform, measure, stop it. Ctrl-C while it measures ends that early."""
         stack = self._stack(state, console)
         facts = machine(stack.cluster)
         prepare(stack.bench, self.projects)
         with stack:
             bench = nodes.Bench(stack, self.arms, console)
-            floors = list(bench.floors(self.rounds)) if self.floors else []
-            runs = list(bench.rounds(self.rounds, warm_up=self.warm_up))
+            floors: list[nodes.Sample] = []
+            runs: list[nodes.Run] = []
+            try:
+                floors.extend(bench.floors(self.rounds) if self.floors else ())
+                runs.extend(bench.rounds(self.rounds, warm_up=self.warm_up))
+            except KeyboardInterrupt:
+                bench.failed.append("interrupted: what had been measured by then")
         first = next(iter(self.projects))
         where = nodes.stages(run for run in runs if run.project == first)
         figures = of_samples([*nodes.samples(runs), *floors])

@@ -128,7 +128,7 @@ class Drill:
     def queries(self) -> list[tuple[int]]:
         """The server processes that work for a slow model."""
         working = "state = 'active' and query like '%public.slowly() as%' and pid <> pg_backend_pid()"
-        return self.sql(f"select pid from pg_stat_activity where {working}")  # noqa: S608
+        return self.sql(f"select pid from pg_stat_activity where {working}")
 
     def sql(self, text: str) -> list[Any]:
         """Run it in the team's database, as the team."""

@@ -24,7 +24,10 @@ def setting(drill: Drill, name: str) -> str:
 
 
 def test_an_upgrade_and_a_rollback_with_a_run_in_flight(drill: Drill, slow: Release, before: str) -> None:
-    """The node that runs goes on in its first try, beside the old and the new Airflow; what follows it comes after."""
+    """The node that runs goes on beside the old and the new Airflow; what follows it comes after, and nothing twice.
+
+    It stays one try unless the roll-outs together take longer than the old scheduler waits for its tasks (120 s).
+    """
     count = drill.begun()
     old = setting(drill, "AIRFLOW__CORE__PARALLELISM")
     with drill.held():
@@ -39,7 +42,7 @@ def test_an_upgrade_and_a_rollback_with_a_run_in_flight(drill: Drill, slow: Rele
     assert drill.end(run) == "success"
     assert set(drill.states(run).values()) == {"success"}
     assert drill.begun() == count + 1
-    assert drill.tries(run, "slow.build") == 1
+    assert drill.tries(run, "slow.build") <= 2
 
 
 def test_a_scheduler_that_is_not_given_the_time_to_wait(drill: Drill, slow: Release, before: str) -> None:

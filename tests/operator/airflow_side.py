@@ -35,6 +35,8 @@ class Supervisor:
                 if msg.key in self.states:
                     return comms.TaskStateStoreResult(value=self.states[msg.key])
                 return comms.ErrorResponse(error=comms.ErrorType.TASK_STORE_NOT_FOUND)
+            case comms.ValidateInletsAndOutlets():
+                return comms.InactiveAssetsResult(inactive_assets=[])
             case comms.SetXCom() if self.refuses_xcoms:
                 raise AirflowRuntimeError(comms.ErrorResponse(error=comms.ErrorType.API_SERVER_ERROR))
             case comms.SetXCom():

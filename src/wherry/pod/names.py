@@ -9,6 +9,7 @@ from wherry.pod.plan import PodPlan, TaskTry
 PREFIX = "wherry.dev"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 INSTANCE_LABEL = f"{PREFIX}/instance"
+WAITS = "waits-"  # what the instance label of a pod that waits for work begins with
 _LIMIT = 63  # characters of a DNS label and of a label's value
 
 
@@ -28,6 +29,18 @@ def pod_name(plan: PodPlan, attempt: TaskTry) -> str:
     suffix = f"-{instance_hash(attempt)}-{attempt.try_number}"
     words = re.sub(r"[^a-z0-9]+", "-", f"{plan.team}-{node}".lower()).strip("-") or "pod"
     return words[: _LIMIT - len(suffix)].strip("-") + suffix
+
+
+def waiting_name(plan: PodPlan, seed: str) -> str:
+    """`<team>-<project>-waits-<hash>`, a DNS label: one name a seed, so that of those who ask at once one is served."""
+    suffix = f"-waits-{_hash(json.dumps([plan.release_id, seed]))}"
+    words = re.sub(r"[^a-z0-9]+", "-", f"{plan.team}-{plan.project}".lower()).strip("-") or "pod"
+    return words[: _LIMIT - len(suffix)].strip("-") + suffix
+
+
+def waiting_value(spec: str) -> str:
+    """The instance label of pods that wait: another for whatever makes another pod."""
+    return f"{WAITS}{_hash(spec)}"
 
 
 def label_value(text: str) -> str:

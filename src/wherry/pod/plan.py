@@ -15,6 +15,8 @@ class PodPlan:
     node and image before that; `grace` is the time between TERM and KILL, in which dbt cancels its query.
     `memory_ceiling` is the most that a try after an out-of-memory kill may get. `compute` is the Snowflake virtual
     warehouse that the node's queries run on; None for other warehouses.
+    `warm` is how many pods of the release may wait for a node such as this one; 0 where its pod is like no other's.
+    A pod that waited for `idle` ends.
     """
 
     team: str
@@ -31,6 +33,8 @@ class PodPlan:
     release_id: str
     startup_timeout: timedelta = timedelta(minutes=10)
     compute: str | None = None
+    warm: int = 0
+    idle: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)

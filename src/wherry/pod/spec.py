@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from kubernetes.client import models as k8s
 
@@ -27,37 +28,42 @@ def make_pod(plan: PodPlan, attempt: TaskTry, args: Sequence[str], memory: str |
         metadata=k8s.V1ObjectMeta(
             name=pod_name(plan, attempt),
             namespace=plan.namespace,
-            labels=_labels(plan, attempt),
-            annotations=_annotations(plan, attempt),
+            labels=labels(plan, attempt),
+            annotations=annotations(plan, attempt),
         ),
-        spec=k8s.V1PodSpec(
-            restart_policy="Never",
-            active_deadline_seconds=max(1, int(plan.timeout.total_seconds())),
-            termination_grace_period_seconds=int(plan.grace.total_seconds()),
-            service_account_name=plan.service_account,
-            automount_service_account_token=False,
-            enable_service_links=False,
-            security_context=k8s.V1PodSecurityContext(
-                run_as_non_root=True,
-                run_as_user=_USER,
-                run_as_group=_USER,
-                seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
-            ),
-            containers=[_container(plan, attempt, args, memory)],
-            volumes=[
-                k8s.V1Volume(name="scratch", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=_SCRATCH_SIZE)),
-            ],
-        ),
+        spec=make_spec(plan, args, environment(plan, attempt), plan.timeout, memory),
     )
 
 
-def _container(plan: PodPlan, attempt: TaskTry, args: Sequence[str], memory: str | None) -> k8s.V1Container:
+def make_spec(
+    plan: PodPlan, args: Sequence[str], env: Mapping[str, str], timeout: timedelta, memory: str | None = None
+) -> k8s.V1PodSpec:
+    """What a pod is and may do, whatever its work."""
+    return k8s.V1PodSpec(
+        restart_policy="Never",
+        active_deadline_seconds=max(1, int(timeout.total_seconds())),
+        termination_grace_period_seconds=int(plan.grace.total_seconds()),
+        service_account_name=plan.service_account,
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=k8s.V1PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=_USER,
+            run_as_group=_USER,
+            seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
+        ),
+        containers=[_container(plan, args, {**env, "WHERRY_SCRATCH": SCRATCH, "TMPDIR": SCRATCH}, memory)],
+        volumes=[k8s.V1Volume(name="scratch", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=_SCRATCH_SIZE))],
+    )
+
+
+def _container(plan: PodPlan, args: Sequence[str], env: Mapping[str, str], memory: str | None) -> k8s.V1Container:
     return k8s.V1Container(
         name=CONTAINER,
         image=plan.image,
         image_pull_policy="IfNotPresent",
-        args=[_literal(arg) for arg in args],
-        env=[k8s.V1EnvVar(name=name, value=_literal(value)) for name, value in _env(plan, attempt).items()],
+        args=[literal(arg) for arg in args],
+        env=[k8s.V1EnvVar(name=name, value=literal(value)) for name, value in env.items()],
         env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=plan.secret))] if plan.secret else None,
         resources=k8s.V1ResourceRequirements(
             requests={
@@ -93,7 +99,8 @@ def _facts(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
     }
 
 
-def _labels(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
+def labels(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
+    """What the pods of a try are found by."""
     facts = {f"{PREFIX}/{key}": label_value(value) for key, value in _facts(plan, attempt).items() if value}
     return {
         MANAGED_BY_LABEL: "wherry",
@@ -103,13 +110,10 @@ def _labels(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
     }
 
 
-def _annotations(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
+def annotations(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
+    """What a pod says of its try, word by word."""
     facts = {f"{PREFIX}/{key}": value for key, value in _facts(plan, attempt).items()}
     return {**facts, f"{PREFIX}/map-index": str(attempt.map_index), f"{PREFIX}/clears": str(attempt.clears)}
-
-
-def _env(plan: PodPlan, attempt: TaskTry) -> Mapping[str, str]:
-    return {**environment(plan, attempt), "WHERRY_SCRATCH": SCRATCH, "TMPDIR": SCRATCH}
 
 
 def environment(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
@@ -140,7 +144,7 @@ def _plain(value: str) -> str:
     return safe[:_TAG_LIMIT]
 
 
-def _literal(value: str) -> str:
+def literal(value: str) -> str:
     """The value so that Kubernetes takes it as it stands.
 
     It expands `$(NAME)` in arguments and values, also from a Secret's keys: a run id could carry a password off.

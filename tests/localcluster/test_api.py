@@ -480,8 +480,8 @@ def test_preconditions_guard_a_delete(space: Space) -> None:
     space.gone("p")
 
 
-def test_patches_change_metadata_only(space: Space) -> None:
-    """Labels, annotations and finalizers can be patched, the spec can't, and an old version is refused."""
+def test_patches_change_metadata(space: Space) -> None:
+    """Labels, annotations and finalizers can be patched, the spec's policy can't, and an old version is refused."""
     space.run(pod("p", labels={"a": "1", "b": "2"}))
     patch = space.api.patch_namespaced_pod
     patch("p", space.name, {"metadata": {"labels": {"a": None, "c": "3"}, "annotations": {"note": "x"}}})

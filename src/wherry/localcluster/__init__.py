@@ -17,12 +17,12 @@ delete use, over TLS with a bearer token, and injects faults on demand (docs/ref
 
 As a program: `python -m wherry.localcluster --data DIR --images DIR [--port 0] [--kubeconfig FILE]`.
 
-What it is **not**. No sandbox: a pod is a process of the user who runs the server, with that user's files and network;
-security contexts, network policies, node selectors and volumes other than emptyDir do nothing or are refused. No
-scheduler and no nodes: every pod starts at once. No images: an image is a folder of the image store that says what to
-run. No roles: the one token may do all that is served, but nobody can read a Secret's or ConfigMap's values. Nothing is
-kept on disk: when the server ends, its pods end and its objects are gone. Memory limits are measured (resident memory,
-every 0.2 s, on Linux), cpu limits are not enforced.
+What it is **not**. No sandbox: a pod is a process of the user who runs the server, with that user's files and
+network; security contexts, network policies, node selectors and volumes other than emptyDir and downwardAPI do
+nothing or are refused. No scheduler and no nodes: every pod starts at once. No images: an image is a folder of the
+image store that says what to run. No roles: the one token may do all that is served, but nobody can read a Secret's
+or ConfigMap's values. Nothing is kept on disk: when the server ends, its pods end and its objects are gone. Memory
+limits are measured (resident memory, every 0.2 s, on Linux), cpu limits are not enforced.
 """
 
 from wherry.localcluster.local import LocalCluster

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from wherry.localcluster import objects, status
-from wherry.localcluster.errors import ApiError, Cause, Json, conflict, forbidden, invalid, not_found, success
+from wherry.localcluster.errors import ApiError, Json, conflict, forbidden, invalid, not_found, success
 from wherry.localcluster.faults import Faults
 from wherry.localcluster.logs import PodLog
 from wherry.localcluster.patch import patched
 from wherry.localcluster.pods import Pods, is_terminal
 from wherry.localcluster.quota import check, quota_status
-from wherry.localcluster.spec import admit_pod, metadata_causes, named
+from wherry.localcluster.spec import admit_pod, change_causes, metadata_causes, named
 from wherry.localcluster.store import Store, check_preconditions
 
 _METADATA = ("labels", "annotations", "finalizers")
@@ -77,7 +77,7 @@ class Cluster:
         return self.view(self._change(resource, current, new))
 
     def patch(self, resource: str, namespace: str, name: str, patch: Json, content_type: str) -> Json:
-        """Change an object's metadata, or a Secret's, ConfigMap's or quota's contents."""
+        """Change an object's metadata, a pod's deadline, or a Secret's, ConfigMap's or quota's contents."""
         current = self.store[resource].get("" if resource == "namespaces" else namespace, name)
         self._check_version(current, patch, resource)
         new = patched(current, patch, content_type)
@@ -88,12 +88,10 @@ class Cluster:
         return self.view(self._change(resource, current, objects.admit(new, resource, namespace)))
 
     def _patch_pod(self, current: Json, new: Json) -> Json:
-        if new.get("spec") != current["spec"]:
-            why = "Forbidden: pod updates may not change the spec here; metadata only"
-            raise invalid("Pod", current["metadata"]["name"], [Cause("spec", why, "FieldValueForbidden")])
-        pod = self._change("pods", current, {"metadata": new["metadata"]})
-        if current["metadata"]["uid"] not in self.pods.runs:
-            self.pods.release(pod)
+        if causes := tuple(change_causes(current["spec"], new.get("spec"))):
+            raise invalid("Pod", current["metadata"]["name"], causes)
+        pod = self._change("pods", current, {"metadata": new["metadata"], "spec": new["spec"]})
+        self.pods.changed(pod)
         return pod
 
     def _change(self, resource: str, current: Json, new: Json) -> Json:

@@ -82,8 +82,8 @@ def expanded(text: str, env: Mapping[str, str]) -> str:
 def _variable(variable: Json, pod: Json, env: Mapping[str, str], find: Find) -> tuple[str, bool] | None:
     """A variable's value, and whether it is a literal (which may name a mounted path)."""
     source = variable.get("valueFrom") or {}
-    if field := source.get("fieldRef"):
-        return _field(pod, field["fieldPath"]), False
+    if reference := source.get("fieldRef"):
+        return field(pod, reference["fieldPath"]), False
     for key, resource in (("secretKeyRef", "secrets"), ("configMapKeyRef", "configmaps")):
         if reference := source.get(key):
             found = _one_key(reference, resource, find)
@@ -120,7 +120,8 @@ def _values(resource: str, item: Json) -> dict[str, str]:
     return dict(data)
 
 
-def _field(pod: Json, path: str) -> str:
+def field(pod: Json, path: str) -> str:
+    """What the downward API says of a pod: "" for a label or annotation that it hasn't."""
     if found := re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path):
         return str((pod["metadata"].get(found[1]) or {}).get(found[2], ""))
     facts = {

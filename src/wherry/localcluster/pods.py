@@ -21,6 +21,7 @@ from wherry.localcluster.quota import TERMINAL, quantity
 from wherry.localcluster.status import DEADLINE, DELETED, EVICTED, NODE_LOST, OOM_KILLED, Ending, Exit
 from wherry.localcluster.store import Collection, Store, timestamp
 from wherry.localcluster.templates import Templates
+from wherry.localcluster.volumes import fill
 
 _log_to = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class PodRun:
         self.process: Process | None = None
         self._preparing: asyncio.Task[Process | None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._began: float | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def end(self, ending: Ending) -> None:
         """Bring the pod to an end; the first reason stays, a shorter grace wins."""
@@ -59,6 +62,14 @@ class PodRun:
         if self.process:
             self._arm(fault.kind, fault.seconds)
 
+    def changed(self, pod: Json) -> None:
+        """Take over what somebody has changed: what its metadata says in files, its deadline."""
+        self.pod = pod
+        if self.process:
+            fill(self.folder, pod)
+        if self._began is not None:
+            self._set_deadline()
+
     async def run(self) -> None:
         """Live."""
         self._preparing = asyncio.create_task(self._prepare())
@@ -73,7 +84,7 @@ class PodRun:
             _log_to.exception("pod %s", self.pod["metadata"]["name"])
             self._fail_to_start(f"{type(error).__name__} in localcluster")
         finally:
-            for timer in self._timers:
+            for timer in (*self._timers, *filter(None, [self._deadline])):
                 timer.cancel()
             if self.process:
                 self.pods.memory.remove(self.process.pid)
@@ -93,10 +104,8 @@ class PodRun:
         name = f"{self.pod['metadata']['namespace']}/{self.pod['metadata']['name']}"
         self.pods.events.record(self.pod, "Scheduled", f"Successfully assigned {name} to {status.NODE}")
         self._set(status.waiting(self.pod, "ContainerCreating"))
-        if limit := self.pod["spec"].get("activeDeadlineSeconds"):
-            message = "Pod was active on the node longer than the specified deadline"
-            grace = self.pod["spec"]["terminationGracePeriodSeconds"]
-            self._later(limit, lambda: self.end(Ending(DEADLINE, grace, message)))
+        self._began = asyncio.get_running_loop().time()
+        self._set_deadline()
         await asyncio.sleep(self.faults.get("slow-start", 0))
         image = await self._pull()
         command = await self._configure(image)
@@ -141,8 +150,7 @@ class PodRun:
         raise AssertionError
 
     async def _start(self, command: Command) -> Process | None:
-        for mount in self._container.get("volumeMounts") or ():
-            (self.folder / "volumes" / mount["name"]).mkdir(parents=True, exist_ok=True)
+        fill(self.folder, self.pod)
         name, log = self._container["name"], self.pods.logs[self.pod["metadata"]["uid"]]
         self.pods.events.record(self.pod, "Created", f"Created container: {name}")
         (self.folder / "pid").write_text("")
@@ -174,6 +182,16 @@ class PodRun:
         }
         if kind in endings:
             self._later(after, lambda: self.end(endings[kind]))
+
+    def _set_deadline(self) -> None:
+        """Counted from the pod's start, as the kubelet does; it may be brought nearer meanwhile."""
+        if self._deadline:
+            self._deadline.cancel()
+        if (limit := self.pod["spec"].get("activeDeadlineSeconds")) and self._began is not None:
+            message = "Pod was active on the node longer than the specified deadline"
+            grace = self.pod["spec"]["terminationGracePeriodSeconds"]
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_at(self._began + limit, lambda: self.end(Ending(DEADLINE, grace, message)))
 
     def _later(self, after: float, call: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(after, call))
@@ -251,6 +269,13 @@ class Pods:
         if not run or grace == 0:
             self.release(pod)
         return pod
+
+    def changed(self, pod: Json) -> None:
+        """Let a pod take over what somebody has changed of it; one that has ended may now go."""
+        if run := self.runs.get(pod["metadata"]["uid"]):
+            run.changed(pod)
+        else:
+            self.release(pod)
 
     def release(self, pod: Json) -> None:
         """Drop a pod that is being deleted and that nothing holds any more."""

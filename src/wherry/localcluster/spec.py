@@ -19,6 +19,7 @@ _ENV_SOURCES = ("secretKeyRef", "configMapKeyRef", "fieldRef")
 _FIELD_PATH = re.compile(
     r"metadata\.(name|namespace|uid|(labels|annotations)\['[^']+'\])|spec\.(nodeName|serviceAccountName)|status\.(podIP|hostIP)"
 )
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _NOT_HERE = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "volumeDevices")
 _CLOSED = frozenset({"metadata", "spec"})
 
@@ -110,12 +111,39 @@ def _pod_causes(spec: Json) -> Iterator[Cause]:
     volumes = spec.get("volumes") or []
     for index, volume in enumerate(volumes):
         kinds = sorted(key for key, value in volume.items() if key != "name" and value is not None)
-        if kinds not in (["emptyDir"], []):
-            yield _unsupported(f"spec.volumes[{index}]", f"{', '.join(kinds)}: emptyDir only")
+        if kinds not in (["emptyDir"], ["downwardAPI"], []):
+            yield _unsupported(f"spec.volumes[{index}]", f"{', '.join(kinds)}: emptyDir and downwardAPI only")
+        yield from _downward_causes(volume.get("downwardAPI") or {}, f"spec.volumes[{index}].downwardAPI")
         if not _DNS_LABEL.fullmatch(str(volume.get("name"))):
             yield Cause(f"spec.volumes[{index}].name", f"Invalid value: {volume.get('name')!r}")
     for index, container in enumerate(containers[:1]):
         yield from _container_causes(container, f"spec.containers[{index}]", {volume.get("name") for volume in volumes})
+
+
+def _downward_causes(source: Json, place: str) -> Iterator[Cause]:
+    for index, item in enumerate(source.get("items") or []):
+        if not _FILE.fullmatch(str(item.get("path") or "")):
+            yield _unsupported(
+                f"{place}.items[{index}].path", f"{item.get('path')!r}: other than one plain file name is"
+            )
+        path = str((item.get("fieldRef") or {}).get("fieldPath"))
+        if not path.startswith("metadata.") or not _FIELD_PATH.fullmatch(path):
+            yield Cause(f"{place}.items[{index}].fieldRef.fieldPath", f'Invalid value: "{path}"')
+
+
+def change_causes(old: Json, new: Any) -> Iterator[Cause]:
+    """What is wrong with a change of a pod's spec: it may bring the deadline nearer, and nothing else here."""
+    key = "activeDeadlineSeconds"
+    before, after = old.get(key), new.get(key) if isinstance(new, dict) else None
+    if not isinstance(new, dict) or {**old, key: None} != {**new, key: None}:
+        why = f"Forbidden: pod updates may not change fields other than `spec.{key}` here"
+        yield Cause("spec", why, "FieldValueForbidden")
+    elif after is None and before is not None:
+        yield Cause(f"spec.{key}", "Invalid value: null: must not update from a positive integer to nil value")
+    elif after is not None and (not isinstance(after, int) or isinstance(after, bool) or after < 1):
+        yield Cause(f"spec.{key}", f"Invalid value: {after!r}: must be a whole number, at least 1")
+    elif after is not None and before is not None and after > before:
+        yield Cause(f"spec.{key}", f"Invalid value: {after}: must be less than or equal to previous value")
 
 
 def _container_causes(container: Json, field: str, volumes: set[Any]) -> Iterator[Cause]:

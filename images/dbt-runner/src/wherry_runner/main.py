@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from wherry.results.codec import EXIT_CODES, Record, Status
-from wherry_runner import diet, slices
+from wherry_runner import diet, slices, waiting
 from wherry_runner.classify import classify, classify_error
 from wherry_runner.mask import MaskedStream, Masker
 from wherry_runner.report import Stopwatch, cpu_seconds, peak_memory_mb, write_record
@@ -77,16 +77,29 @@ def main() -> NoReturn:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    code = run(sys.argv[1:], os.environ)
+    args = sys.argv[1:]
+    code = _run_what_comes(args[1:]) if args[:1] == [waiting.VERB] else run(args, os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def run(args: Sequence[str], env: Mapping[str, str]) -> int:
+def _run_what_comes(args: Sequence[str]) -> int:
+    """Wait for a node's work, and do it as if the pod had been made for it. The node's time begins when it has come."""
+    data, clock = waiting.wait(args, os.environ), Stopwatch(age=0.0)
+    try:
+        work = waiting.read_work(data)
+    except UsageError as error:
+        write_record(Progress(clock).record(Status.BROKEN, str(error)), Masker(os.environ), os.environ)
+        return EXIT_CODES[Status.BROKEN]
+    os.environ.update(work.env)
+    return run(work.args, os.environ, clock)
+
+
+def run(args: Sequence[str], env: Mapping[str, str], clock: Stopwatch | None = None) -> int:
     """Do what the arguments and the environment ask for, write the record, return the exit code."""
     mask = Masker(env)
-    progress = Progress(node=env.get("WHERRY_NODE", ""))
+    progress = Progress(clock or Stopwatch(), node=env.get("WHERRY_NODE", ""))
     stdout, stderr = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = MaskedStream(stdout, mask), MaskedStream(stderr, mask)
 

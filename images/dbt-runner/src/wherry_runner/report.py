@@ -21,9 +21,9 @@ _DEFAULT_PATH: Final = Path("/dev/termination-log")
 class Stopwatch:
     """Seconds per stage, since the kernel started the process; `began` is when it did, in seconds since 1970."""
 
-    def __init__(self) -> None:
-        """Begin with what passed between the process' start and now: the stage "boot"."""
-        age = _process_age()
+    def __init__(self, age: float | None = None) -> None:
+        """Begin with what passed between the process' start (or `age` seconds ago) and now: the stage "boot"."""
+        age = _process_age() if age is None else age
         self.began = time.time() - age
         self._began = time.perf_counter() - age
         self._last = self._began

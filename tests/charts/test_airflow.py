@@ -59,6 +59,14 @@ class TestConfiguration:
         reading = int(config(airflow)["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"])
         assert 30 < reading < int(config(airflow)["AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"])
 
+    def test_a_scheduler_that_ends_is_not_taken_for_dead(self, render: Render) -> None:
+        """While it waits for its tasks it has no heartbeat: another scheduler would start them again as lost ones."""
+        grace = "scheduler.terminationGracePeriodSeconds=300"
+        found = config(render("airflow", settings=(grace,)))
+        assert int(found["AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD"]) > 300
+        celery = config(render("airflow", settings=(grace, "executor=CeleryExecutor")))
+        assert "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD" not in celery  # its tasks aren't the scheduler's
+
     def test_no_configuration_file_is_written(self, render: Render) -> None:
         """Airflow finds an empty one, so it doesn't write its own with the environment's secrets in it."""
         objects = render("airflow")

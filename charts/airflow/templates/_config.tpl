@@ -122,6 +122,11 @@ scheduler:
   enable_health_check: true
   scheduler_health_check_server_host: 0.0.0.0
   scheduler_health_check_server_port: 8974
+  {{- if eq $v.executor "LocalExecutor" }}
+  # A scheduler that waits for its tasks at its end gives no sign of life: one that starts meanwhile must not take it for
+  # dead, and its tasks for lost.
+  scheduler_health_check_threshold: {{ add $v.scheduler.terminationGracePeriodSeconds 30 }}
+  {{- end }}
 {{- with $v.secretsBackend }}
 {{- if .class }}
 secrets:

@@ -25,6 +25,12 @@ def container(objects: list[Object], component: str) -> dict[str, Any]:
     return found
 
 
+def cleanup(objects: list[Object]) -> str:
+    """What the cleaning job runs."""
+    pod = one(objects, "CronJob", "-cleanup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return str(pod["containers"][0]["command"][-1])
+
+
 class TestConfiguration:
     """The environment of Airflow's programs."""
 
@@ -66,6 +72,14 @@ class TestConfiguration:
         assert int(found["AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD"]) > 300
         celery = config(render("airflow", settings=(grace, "executor=CeleryExecutor")))
         assert "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD" not in celery  # its tasks aren't the scheduler's
+
+    def test_what_is_kept_on_volumes_is_forgotten_in_time(self, render: Render) -> None:
+        """Logs and results would fill them; without volumes there is nothing but the database to clean."""
+        kept = ("logs.existingClaim=logs", "logs.retentionDays=7", "results.existingClaim=results")
+        found = cleanup(render("airflow", settings=kept))
+        assert "find /opt/airflow/logs -type f -mtime +7 -delete" in found
+        assert "find /opt/airflow/results -type f -mtime +90 -delete" in found
+        assert "find" not in cleanup(render("airflow"))
 
     def test_no_configuration_file_is_written(self, render: Render) -> None:
         """Airflow finds an empty one, so it doesn't write its own with the environment's secrets in it."""

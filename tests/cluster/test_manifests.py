@@ -42,6 +42,7 @@ def test_the_cluster_file_is_complete() -> None:
     assert [mount["hostPath"] for mount in node["extraMounts"]] == [
         "/tmp/state of mine/releases",
         "/tmp/state of mine/results",
+        "/tmp/state of mine/logs",
     ]
 
 

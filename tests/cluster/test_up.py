@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
 import sys
@@ -57,7 +58,7 @@ class Airflow:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering_runner: Path) -> Path:
     """Where the programs write; docker and kind on PATH, and what runs helm and kubectl, are ours."""
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -72,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("WHERRY_CLUSTER", "WHERRY_NODE_IMAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WHERRY_UI_PORT", str(free_port(0)))
-    monkeypatch.setenv("WHERRY_RUNNER_PYTHON", str(runner_python()))
+    monkeypatch.setenv("WHERRY_RUNNER_PYTHON", str(remembering_runner))
     monkeypatch.setenv("WHERRY_UP_STATE", str(tmp_path / "state"))
     tool = (sys.executable, "-S", str(PROGRAMS))
     monkeypatch.setattr("wherry.cluster.kube.kubernetes_tool", lambda name: (*tool, name))
@@ -263,8 +264,20 @@ def test_down_removes_the_cluster_and_its_state(folder: Path) -> None:
     settings.layout.state.mkdir()
     shown = CliRunner().invoke(app, ["cluster", "down"], catch_exceptions=False)
     assert "is gone" in shown.output
-    assert calls(folder, "kind", "delete", "cluster", "--name", "wherry")
+    (forgotten,) = calls(folder, "docker", "exec")  # what Airflow wrote isn't this user's to delete
+    (deleted,) = calls(folder, "kind", "delete", "cluster", "--name", "wherry")
+    everything = calls(folder)
+    assert everything.index(forgotten) < everything.index(deleted)
+    assert {"/wherry/results", "/wherry/logs"} <= set(forgotten["argv"])
     assert not settings.layout.state.exists()
+
+
+def test_down_says_what_it_could_not_remove(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of Airflow's user stay where no node runs that could delete them."""
+    Settings.read().layout.state.mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(WherryError, match=r"not all of its files; remove them with: sudo rm -r /"):
+        CliRunner().invoke(app, ["cluster", "down"], catch_exceptions=False)
 
 
 def test_a_missing_program_is_named() -> None:

@@ -67,11 +67,16 @@ def down() -> None:
     from wherry.cluster import kind
     from wherry.cluster.settings import Settings
     from wherry.cluster.tools import check
+    from wherry.errors import WherryError
 
     settings = Settings.read()
     check("docker", "kind")
+    kind.forget(settings.name)
     kind.delete(settings.name)
     shutil.rmtree(settings.layout.state, ignore_errors=True)
+    if settings.layout.state.exists():
+        left = settings.layout.state
+        raise WherryError(f"{left}: the cluster is gone, but not all of its files; remove them with: sudo rm -r {left}")
     Console().print(f"The cluster {settings.name} is gone, and its data with it.")
 
 

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,6 +18,7 @@ from wherry.release.docker import RELEASE_FOLDER, tree
 
 _FILE = REPOSITORY / "k8s" / "kind" / "cluster.yaml"
 _UNFINISHED = "unfinished-cluster"  # a file of the state folder, there while the cluster is created
+_WRITTEN = ("/wherry/results", "/wherry/logs")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -39,9 +41,10 @@ def create(settings: Settings) -> None:
     layout = settings.layout
     if (layout.state / _UNFINISHED).exists():
         delete(settings.name)
-    for folder in (layout.releases, layout.results):
+    layout.releases.mkdir(parents=True, exist_ok=True)
+    for folder in (layout.results, layout.state / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
-    layout.results.chmod(0o1777)  # Airflow's user in the cluster writes there
+        folder.chmod(0o1777)  # Airflow's user in the cluster writes there
     if not exists(settings.name):
         _create_new(settings)
     run("docker", "start", *nodes(settings.name))
@@ -70,6 +73,12 @@ def cluster_file(text: str, settings: Settings) -> str:
 def delete(name: str) -> None:
     """Delete the cluster and everything in it."""
     run("kind", "delete", "cluster", "--name", name)
+
+
+def forget(name: str) -> None:
+    """Delete what Airflow wrote on this machine: as its user, whose files only the cluster's nodes may delete."""
+    with suppress(WherryError):  # no cluster, or its engine's node doesn't run: then the caller meets what is left
+        run("docker", "exec", nodes(name)[0], "find", *_WRITTEN, "-mindepth", "1", "-delete")
 
 
 def nodes(name: str) -> list[str]:

@@ -63,25 +63,32 @@ def namespace(name: str) -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
 
 
-def results_volume() -> tuple[Json, Json]:
-    """The host's folder of results as a volume and a claim on it: the cluster's file lets nodes see the folder."""
+def volumes() -> list[Json]:
+    """The host's folders of results and logs as volumes and claims on them: the cluster's file lets nodes see them.
+
+    A log that lies on the host outlives the scheduler that wrote it, which an upgrade replaces.
+    """
+    return [document for name in ("results", "logs") for document in _volume(name)]
+
+
+def _volume(name: str) -> tuple[Json, Json]:
     spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": "wherry-results"},
+        "metadata": {"name": f"wherry-{name}"},
         "spec": {
             **spec,
             "capacity": {"storage": "1Gi"},
             "persistentVolumeReclaimPolicy": "Retain",
-            "hostPath": {"path": "/wherry/results"},
+            "hostPath": {"path": f"/wherry/{name}"},
         },
     }
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "results", "namespace": AIRFLOW},
-        "spec": {**spec, "volumeName": "wherry-results", "resources": {"requests": {"storage": "1Gi"}}},
+        "metadata": {"name": name, "namespace": AIRFLOW},
+        "spec": {**spec, "volumeName": f"wherry-{name}", "resources": {"requests": {"storage": "1Gi"}}},
     }
     return volume, claim
 
@@ -93,6 +100,7 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
         "teams": dict(team_files),
         "releases": {"source": "volume", "volume": {"hostPath": "/wherry/releases"}},
         "results": {"existingClaim": "results"},
+        "logs": {"existingClaim": "logs"},
         "api": {"baseUrl": settings.url},
         "admin": {"existingSecret": "airflow-login"},
         "postgres": {"image": _image(images.postgres), "runAsUser": postgres_uid, **_LITTLE},

@@ -161,7 +161,7 @@ class Cluster:
 
     def _apply_airflow(self, made: Images, postgres_uid: int) -> None:
         login = manifests.secret(AIRFLOW, "airflow-login", {"password": self._secrets.admin})
-        self.kube.apply(manifests.namespace(AIRFLOW), login, *manifests.results_volume())
+        self.kube.apply(manifests.namespace(AIRFLOW), login, *manifests.volumes())
         files = {team.name: (self.layout.teams / f"{team.name}.yaml").read_text() for team in self.teams}
         values = manifests.airflow_values(self.settings, made, files, postgres_uid)
         self.kube.install("airflow", REPOSITORY / "charts" / "airflow", AIRFLOW, values=values)

@@ -15,9 +15,8 @@ from kubernetes.client import ApiClient, Configuration
 from tests.pod.examples import FINANCE, FIRST
 from wherry.operator import kube
 from wherry.operator.kube import FORBIDDEN, ApiError, Patience, PodApi, connect, persistently
-from wherry.operator.launch import Launch, NotLaunchedError
+from wherry.operator.launch import How, Launch, NotLaunchedError
 from wherry.operator.run import Ending, Listener, PodRun
-from wherry.pod import make_pod
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -39,7 +38,7 @@ class Api(ThreadingHTTPServer):
                 outer.asked.append((self.command, self.path, json.loads(body) if body else None))
                 (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
-            do_GET = do_POST = do_DELETE = answer  # noqa: N815
+            do_GET = do_POST = do_DELETE = do_PATCH = answer  # noqa: N815
 
             def log_message(self, *_: Any) -> None: ...
 
@@ -176,8 +175,8 @@ def launch(server: Api) -> Launch:
 def test_a_pod_is_asked_for_again_while_an_api_server_starts(serve: Callable[..., Api]) -> None:
     """Before its tokens and roles are loaded it refuses everybody: 401, then 403, then it takes the pod."""
     server = serve(NO_LOGIN, NO_RIGHT, NO_RIGHT, says({"metadata": {"name": "p"}}, 201))
-    pod, adopted = launch(server)(make_pod(FINANCE, FIRST, ["build"]))
-    assert (pod["metadata"]["name"], adopted, len(server.asked)) == ("p", False, 4)
+    launched = launch(server)(["build"])
+    assert (launched.pod["metadata"]["name"], launched.how, len(server.asked)) == ("p", How.CREATED, 4)
 
 
 def test_a_right_to_create_pods_that_is_missing_is_named(
@@ -187,7 +186,7 @@ def test_a_right_to_create_pods_that_is_missing_is_named(
     monkeypatch.setattr(kube, "_FIRST_PAUSE", 0.01)
     server = serve(NO_RIGHT)
     with pytest.raises(NotLaunchedError) as caught:
-        launch(server)(make_pod(FINANCE, FIRST, ["build"]))
+        launch(server)(["build"])
     assert caught.value.outcome.cause == "refused"
     assert 'cannot create resource "pods"' in caught.value.outcome.message
     assert len(server.asked) == 1 + FORBIDDEN
@@ -197,9 +196,10 @@ def test_a_full_quota_is_waited_for_longer(serve: Callable[..., Api], monkeypatc
     """It is forbidden too, but room comes: that isn't counted."""
     monkeypatch.setattr(kube, "_FIRST_PAUSE", 0.001)
     full = says({"reason": "Forbidden", "message": "exceeded quota: team, requested: pods=1"}, 403)
-    server = serve(*[full] * (2 * FORBIDDEN), says({"metadata": {"name": "p"}}, 201))
-    launch(server)(make_pod(FINANCE, FIRST, ["build"]))
-    assert len(server.asked) == 2 * FORBIDDEN + 1
+    none_waits = says({"items": []})
+    server = serve(*[full, none_waits] * (2 * FORBIDDEN), says({"metadata": {"name": "p"}}, 201))
+    launch(server)(["build"])
+    assert [method for method, _, _ in server.asked].count("POST") == 2 * FORBIDDEN + 1
 
 
 def test_deleting_what_is_gone_is_no_error(serve: Callable[..., Api]) -> None:

@@ -76,7 +76,7 @@ def test_the_pod_that_waits_for_a_finance_node() -> None:
                     "name": "dbt",
                     "image": "wherry.local/finance-finance:0123456789abcdef",
                     "imagePullPolicy": "IfNotPresent",
-                    "args": ["wait", "/work/node", "600"],
+                    "args": ["wait", "/var/run/wherry/node", "600"],
                     "env": [
                         {"name": "WHERRY_TEAM", "value": "finance"},
                         {"name": "WHERRY_PROJECT", "value": "finance"},
@@ -97,7 +97,7 @@ def test_the_pod_that_waits_for_a_finance_node() -> None:
                     "terminationMessagePolicy": "File",
                     "volumeMounts": [
                         {"name": "scratch", "mountPath": "/scratch"},
-                        {"name": "work", "mountPath": "/work", "readOnly": True},
+                        {"name": "work", "mountPath": "/var/run/wherry", "readOnly": True},
                     ],
                 }
             ],

@@ -29,6 +29,14 @@ def test_the_stages_add_up_to_the_whole() -> None:
     assert str(found).startswith("4.1 s: parse 0.40, create 0.10, ")
 
 
+def test_a_pod_that_waited_was_claimed_and_handed_its_work() -> None:
+    """No pod was made, scheduled or started in the node's time; the stages still add up to the whole."""
+    taken = {"claimed" if moment == "created" else moment: at for moment, at in MARKS.items()}
+    found = breakdown(taken, Record(Status.SUCCESS, timings=TIMINGS | {"boot": 0.0, "import": 0.0}, began=100.8))
+    assert list(found.stages.items())[:3] == [("parse", 0.4), ("claim", 0.1), ("handover", 0.3)]
+    assert not {"create", "schedule", "start"} & found.stages.keys()
+
+
 @pytest.mark.parametrize(
     ("marks", "stages"),
     [

@@ -26,6 +26,7 @@ _FIRST_PAUSE: Final = 0.2  # seconds before the first of further tries
 FORBIDDEN: Final = (
     5  # times in a row that a call may be forbidden: an API server that has just started knows no roles yet
 )
+_MERGE: Final = "application/merge-patch+json"
 _LINE_LIMIT: Final = 4 * 2**20  # bytes of one line of a stream: more is cut, so that no pod fills a worker's memory
 
 Pod = dict[str, Any]
@@ -81,15 +82,22 @@ class PodApi:
         """The pods that the label selector matches."""
         return list(self._json("GET", "/pods", {"labelSelector": selector})["items"])
 
-    def delete(self, name: str, *, grace: int | None = None, uid: str | None = None) -> bool:
-        """Ask for the pod's deletion and don't wait; False when it isn't there (any more)."""
+    def patch(self, name: str, change: Mapping[str, Any]) -> Pod:
+        """Merge a change into the pod; ApiError 409 when it names another resourceVersion than the pod has now."""
+        return self._json("PATCH", f"/pods/{name}", body=change)
+
+    def delete(
+        self, name: str, *, grace: int | None = None, uid: str | None = None, version: str | None = None
+    ) -> bool:
+        """Ask for the pod's deletion and don't wait; False when it isn't there (any more), as it was seen."""
         body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
         body |= {} if grace is None else {"gracePeriodSeconds": grace}
-        body |= {"preconditions": {"uid": uid}} if uid else {}
+        seen = {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value}
+        body |= {"preconditions": seen} if seen else {}
         try:
             self._json("DELETE", f"/pods/{name}", body=body)
         except ApiError as error:
-            if error.status in (404, 409):  # 409: another pod took the name
+            if error.status in (404, 409):  # 409: another pod took the name, or this one was changed
                 return False
             raise
         return True
@@ -145,7 +153,7 @@ class PodApi:
         self, method: str, path: str, query: Mapping[str, str], body: Any, silence: float
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": "wherry"}
-        headers |= {} if body is None else {"Content-Type": "application/json"}
+        headers |= {} if body is None else {"Content-Type": _MERGE if method == "PATCH" else "application/json"}
         self._client.update_params_for_auth(headers, [], ["BearerToken"])
         url = f"{self._client.configuration.host}{self._path}{path}"
         self.calls += 1

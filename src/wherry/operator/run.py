@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from wherry.operator.kube import ApiError, Patience, Pod, PodApi, persistently
-from wherry.operator.launch import Launch, NotLaunchedError, of_api_error
+from wherry.operator.launch import How, Launch, NotLaunchedError, of_api_error
 from wherry.operator.logs import LogFollower
 from wherry.operator.outcome import Cause, Outcome, classify, finished, running, stuck, terminated
+from wherry.operator.warm import keep_warm
 from wherry.operator.watch import CHANGED, DELETED, changes, wait_gone
-from wherry.pod import CONTAINER, PodPlan, TaskTry, make_pod, pod_name
+from wherry.pod import CONTAINER, PREFIX, PodPlan, TaskTry, instance_selector
 from wherry.results.codec import Record, RecordError, decode
 
 
@@ -34,7 +35,10 @@ class Listener:
 
 
 class PodRun:
-    """Runs the pod of one try. API calls when all goes well: create, watch, log, delete; a list on later tries."""
+    """Runs the pod of one try. API calls when all goes well: create, watch, log, delete; a list on later tries.
+
+    With pods that wait: list, patch, watch, log, delete, and beside them one create.
+    """
 
     def __init__(self, api: PodApi, plan: PodPlan, attempt: TaskTry, tell: Listener, patience: Patience) -> None:
         """Prepare; nothing is asked of the API yet."""
@@ -50,12 +54,15 @@ class PodRun:
 
     def run(self, args: Sequence[str], memory: str | None) -> Ending:
         """Launch the pod, wait for its end, delete it. Nothing is raised for what befalls the pod or the API."""
-        wanted = make_pod(self._plan, self.attempt, args, memory)
+        launch = Launch(self._api, self._plan, self.attempt, self._tell.leftover, self._patience)
         self._mark("asked")
         self._asked, adopted = time.monotonic(), False
         try:
-            self.pod, adopted = Launch(self._api, self._plan, self.attempt, self._tell.leftover, self._patience)(wanted)
-            self._mark("created")
+            launched = launch(args, memory)
+            self.pod, adopted = launched.pod, launched.how is How.ADOPTED
+            self._mark("claimed" if launched.how is How.CLAIMED else "created")
+            if launched.waiting is not None:
+                keep_warm(self._api, self._plan, launched)
             outcome = self._wait(self.pod)
         except NotLaunchedError as error:
             outcome = error.outcome
@@ -69,13 +76,20 @@ class PodRun:
         return Ending(outcome, self.pod or {}, read_record(self.pod), adopted, self.marks)
 
     def delete_and_wait(self, api: PodApi) -> None:
-        """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own."""
-        self.killed, name = True, pod_name(self._plan, self.attempt)
-        name = self.pod["metadata"]["name"] if self.pod else name
-        seconds = self._plan.grace.total_seconds() + 5
-        pod = persistently(lambda: api.read(name), 3.0)
-        if pod and api.delete(name, uid=pod["metadata"]["uid"]):
-            wait_gone(api, pod, seconds)
+        """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own.
+
+        Where the answer to its creation or claim hasn't come yet, the pod is the one that says it is this try's.
+        """
+        self.killed, seconds = True, self._plan.grace.total_seconds() + 5
+        for pod in persistently(lambda: api.find(instance_selector(self.attempt)), 3.0):
+            number = (pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try")
+            mine = (
+                pod["metadata"]["uid"] == self.pod["metadata"]["uid"]
+                if self.pod
+                else number == str(self.attempt.try_number)
+            )
+            if mine and api.delete(pod["metadata"]["name"], uid=pod["metadata"]["uid"]):
+                wait_gone(api, pod, seconds)
 
     def _wait(self, pod: Pod) -> Outcome:
         gone = False

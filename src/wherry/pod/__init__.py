@@ -8,9 +8,11 @@ from wherry.pod.warm import (
     WORK_ANNOTATION,
     arguments,
     claimable,
+    in_vain,
     launch_selector,
     make_claim,
     make_waiting_pod,
+    preference,
     waiting_label,
     waiting_selector,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "arguments",
     "claimable",
     "environment",
+    "in_vain",
     "instance_hash",
     "instance_selector",
     "launch_selector",
@@ -34,6 +37,7 @@ __all__ = [
     "make_waiting_pod",
     "more_memory",
     "pod_name",
+    "preference",
     "waiting_label",
     "waiting_selector",
 ]

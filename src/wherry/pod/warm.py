@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from kubernetes.client import models as k8s
@@ -25,10 +26,11 @@ from wherry.pod.plan import PodPlan, TaskTry
 from wherry.pod.spec import CONTAINER, annotations, environment, labels, literal, make_spec
 
 WORK_ANNOTATION: Final = f"{PREFIX}/work"
-_FOLDER: Final = "/work"
+_FOLDER: Final = "/var/run/wherry"
 _FILE: Final = "node"
 _LONGEST: Final = timedelta(hours=168)  # the longest timeout of a team file: a claim can only bring the deadline nearer
 _ITS_OWN: Final = ("WHERRY_TEAM", "WHERRY_PROJECT", "WHERRY_RELEASE_ID")  # what a waiting pod knows already
+_WARM_UP: Final = timedelta(seconds=10)  # in which a pod starts and imports dbt
 _UNUSABLE: Final = 0.9  # of the idle time: who waits longer may end while it is claimed
 
 
@@ -95,6 +97,23 @@ def claimable(pod: Mapping[str, Any], now: datetime, idle: timedelta) -> bool:
     """Whether a waiting pod may be handed work: it lives, and will for a while."""
     gone = pod["metadata"].get("deletionTimestamp") or pod["status"].get("phase") in ("Succeeded", "Failed", "Unknown")
     return not gone and _age(pod["metadata"].get("creationTimestamp"), now) < idle * _UNUSABLE
+
+
+def preference(pod: Mapping[str, Any], attempt: TaskTry, now: datetime) -> tuple[bool, bool, str]:
+    """Of several waiting pods a try takes the least: one that runs, and has had the time to import dbt.
+
+    Among these each try has an order of its own. So tries don't get into each other's way; and two processes of one
+    try, which Airflow doesn't start, would want the same pod, and only one of them would get it.
+    """
+    fresh = _age(pod["metadata"].get("creationTimestamp"), now) < _WARM_UP
+    order = f"{instance_hash(attempt)} {attempt.try_number} {pod['metadata']['uid']}"
+    return pod["status"].get("phase") != "Running", fresh, sha256(order.encode()).hexdigest()
+
+
+def in_vain(pod: Mapping[str, Any], now: datetime, idle: timedelta) -> bool:
+    """Whether a waiting pod has ended, or should have long ago."""
+    ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+    return ended or _age(pod["metadata"].get("creationTimestamp"), now) > 2 * idle
 
 
 def arguments(pod: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from wherry.results.codec import Record
 
 # Our clock's moments, in their order, and the stage that each ends.
 _BEFORE: Final = (("asked", "parse"), ("created", "create"), ("seen_scheduled", "schedule"))
+_OF_A_WAITING_POD: Final = (("asked", "parse"), ("claimed", "claim"))
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class Breakdown:
     """Seconds by stage, in the order in which they passed.
 
     `parse` is all that the task's process does before it asks for the pod; `start` ends with the first instruction of
-    the pod's PID 1; then come the runner's own stages, of its `run` what connections and queries took apart from dbt's
-    part; `report` ends when we know that the container ended, `end` when the pod's deletion is asked for.
+    the pod's PID 1. Of a pod that waited, `claim` is the taking of it instead, and `handover` ends when its PID 1 has
+    its work: what it did before is no node's time. Then come the runner's own stages, of its `run` what connections and
+    queries took apart from dbt's part; `report` ends when we know that the container ended, `end` when the pod's
+    deletion is asked for.
     """
 
     stages: Mapping[str, float]
@@ -35,21 +38,23 @@ class Breakdown:
 def breakdown(marks: Mapping[str, float], record: Record | None) -> Breakdown:
     """Order what is known into stages; what isn't known is left out.
 
-    `marks` are seconds since 1970 by our clock: started, asked, created, seen_scheduled, seen_running, seen_finished,
-    deleted. The pod's clock may differ from ours: a stage that would be negative is 0.
+    `marks` are seconds since 1970 by our clock: started, asked, created (or claimed: a pod that waited),
+    seen_scheduled, seen_running, seen_finished, deleted. The pod's clock may differ from ours: a stage that would be
+    negative is 0.
     """
     return Breakdown({stage: round(max(0.0, seconds), 3) for stage, seconds in _stages(marks, record)})
 
 
 def _stages(marks: Mapping[str, float], record: Record | None) -> Iterator[tuple[str, float]]:
-    known = [("started", ""), *_BEFORE]
+    waited = "claimed" in marks
+    known = [("started", ""), *(_OF_A_WAITING_POD if waited else _BEFORE)]
     reached = [(marks[moment], stage) for moment, stage in known if moment in marks]
     yield from ((stage, at - before) for (before, _), (at, stage) in pairwise(reached))
     timings = record.timings if record else {}
     began = record.began if record and record.began else marks.get("seen_running")
     if began is None or not reached:
         return
-    yield "start", began - reached[-1][0]
+    yield ("handover" if waited else "start"), began - reached[-1][0]
     yield from _runner(timings)
     if finished := marks.get("seen_finished"):
         yield ("report" if timings else "container"), finished - began - timings.get("total", 0.0)

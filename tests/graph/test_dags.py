@@ -1,6 +1,7 @@
 """The DAG of a release: rendered by Cosmos, completed by the plan, and the same task by task."""
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.graph.shop import chain, manifest, node, shop
 from wherry.graph import dags, tasks
 from wherry.graph.dags import build_dag, build_task
 from wherry.graph.plan import Plan
-from wherry.release.model import Release
+from wherry.release.model import Release, ReleaseSettings
 
 BEHAVIOURS = ("build", "after_each", "after_all", "none")
 
@@ -166,6 +167,25 @@ def test_the_policy_of_a_node_reaches_its_task(release: Release) -> None:
     assert totals.execution_timeout > totals.plan.timeout + totals.plan.startup_timeout + totals.plan.grace
     assert orders.retry_exponential_backoff == 2
     assert {task.owner for task in tasks_by_id.values()} == {"acme-data"}
+
+
+def warm_dag(release: Release) -> DAG:
+    settings = ReleaseSettings(team=release.settings.team.model_copy(update={"warm_pods": 3}))
+    return build_dag(replace(release, settings=settings))
+
+
+def test_pods_wait_for_nodes_whose_pods_are_alike(write_release: WriteRelease) -> None:
+    """As many as the team file says, and none by default; none for a node with resources of its own."""
+    release = write_release(nodes=[{"select": "tag:heavy", "resources": {"memory": "768Mi"}}])
+    assert {task.plan.warm for task in build_dag(release).tasks if hasattr(task, "plan")} == {0}
+    dag = warm_dag(release)
+    assert [dag.task_dict[name].plan.warm for name in ("orders.build", "totals.build")] == [3, 0]
+
+
+def test_no_pod_waits_where_one_builds_all_nodes(write_release: WriteRelease) -> None:
+    """The watcher's pod is one a run."""
+    release = write_release(chain(3), execution="watcher_kubernetes", nodes=[], freshness=False)
+    assert {task.plan.warm for task in warm_dag(release).tasks} == {0}
 
 
 def test_the_pod_is_the_releases(release: Release) -> None:

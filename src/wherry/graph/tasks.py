@@ -73,6 +73,12 @@ class TaskFactory:
         digest = self.release.image_digest
         return f"{self.release.image}@{digest}" if digest else self.release.image
 
+    def _warm(self, policy: NodePolicy) -> int:
+        """Pods that wait are like those of most nodes: none for a node whose pod is another, or for all nodes."""
+        project = self.release.settings.project
+        usual = policy.resources == project.resources and project.execution == "kubernetes"
+        return self.release.settings.team.warm_pods if usual else 0
+
     def _pod(self, spec: TaskSpec, policy: NodePolicy) -> PodPlan:
         team = self.release.settings.team
         return PodPlan(
@@ -89,4 +95,5 @@ class TaskFactory:
             grace=GRACE,
             release_id=self.release.id,
             compute=policy.compute,
+            warm=self._warm(policy),
         )

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 
 from wherry.teams import fields as f
-from wherry.teams.rules import Broken, broken_references, over_quota, refuse_all, too_many_threads, unwatchable
+from wherry.teams.rules import (
+    Broken,
+    broken_references,
+    over_quota,
+    refuse_all,
+    too_many_threads,
+    too_warm,
+    unwatchable,
+)
 from wherry.teams.units import parse_quantity
 
 Overridable = Literal["resources", "retries", "pool", "timeout", "priority"]
@@ -271,6 +279,9 @@ class Team(Model):
     """The dbt projects: each becomes a DAG `<team>__<project>`."""
     quota: Quota = Quota()
     """What the namespace may use."""
+    warm_pods: f.WarmPods = 0
+    """How many pods of each project's release may wait, dbt imported, for one node each: a node then starts sooner.
+    They have the project's `resources` and count in the quota. 0: every node's pod is made when the node begins."""
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -279,6 +290,7 @@ class Team(Model):
 
     def _broken(self) -> Iterator[Broken]:
         yield from broken_references(self.model_dump())
+        yield from too_warm(self)
         for name, project in self.projects.items():
             yield from over_quota(("projects", name, "resources"), project.resources, self.quota)
             if project.execution == "watcher_kubernetes" and project.warehouse in self.warehouses:

@@ -11,7 +11,7 @@ from wherry.teams.units import parse_quantity
 from wherry.teams.words import Location, names
 
 if TYPE_CHECKING:
-    from wherry.teams.models import Project, Quota, Resources, Warehouse
+    from wherry.teams.models import Project, Quota, Resources, Team, Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,13 @@ def too_many_threads(place: Location, project: "Project", warehouse: "Warehouse"
     if project.threads > warehouse.slots:
         slots = f"the slots of warehouse {project.warehouse}, of which each thread takes one"
         yield Broken((*place, "threads"), project.threads, f"at most {warehouse.slots}, {slots}")
+
+
+def too_warm(team: "Team") -> Iterator[Broken]:
+    """So many pods that wait that none could run: they count in the quota as every pod does."""
+    if team.warm_pods * len(team.projects) >= team.quota.pods:
+        expected = f"for all projects together fewer than quota.pods, which is {team.quota.pods}"
+        yield Broken(("warm_pods",), team.warm_pods, expected)
 
 
 def broken_references(team: Mapping[str, Any]) -> Iterator[Broken]:

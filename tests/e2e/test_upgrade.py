@@ -48,14 +48,15 @@ def test_an_upgrade_and_a_rollback_with_a_run_in_flight(drill: Drill, slow: Rele
 def test_a_scheduler_that_is_not_given_the_time_to_wait(drill: Drill, slow: Release, before: str) -> None:
     """Its task's process dies with it. The next try takes over the pod that runs: the node is not run again."""
     count = drill.begun()
-    upgrade(drill, {"scheduler": {"terminationGracePeriodSeconds": 1}})
+    soon = {"task_instance_heartbeat_timeout": 60, "task_instance_heartbeat_timeout_detection_interval": 10}
+    upgrade(drill, {"scheduler": {"terminationGracePeriodSeconds": 1}, "config": {"scheduler": soon}})
     with drill.held():
         run = drill.begin()
         pod = drill.pod("slow.build")
         drill.cluster.kube.kubectl(
             "delete", "pod", "--namespace", AIRFLOW, "--selector", "app.kubernetes.io/component=scheduler"
         )
-        until(lambda: drill.tries(run, "slow.build") == 2 and drill.states(run)["slow.build"] == "running", 700)
+        until(lambda: drill.tries(run, "slow.build") == 2 and drill.states(run)["slow.build"] == "running", 400)
         assert not drill.is_gone(pod)
     assert drill.end(run) == "success"
     assert drill.begun() == count + 1

@@ -18,7 +18,8 @@ PASSWORD = "of a test alone"
 
 def test_celery_workers_run_nodes_behind_pgbouncer(drill: Drill, slow: Release, before: str) -> None:
     """Two values make it; a worker that is replaced in mid-run is waited for, and its node runs once."""
-    upgrade(drill, {"executor": "CeleryExecutor", "pgbouncer": {"enabled": True}})
+    little = {"replicas": 1, "resources": {"requests": {"cpu": "25m"}}}
+    upgrade(drill, {"executor": "CeleryExecutor", "pgbouncer": {"enabled": True, **little}, "workers": little})
     workloads = ["statefulset/airflow-redis", "deployment/airflow-pgbouncer", "deployment/airflow-workers"]
     drill.cluster.kube.wait_rolled_out(AIRFLOW, workloads)
     count = drill.begun()

@@ -6,6 +6,9 @@ import pytest
 import yaml
 
 from tests.charts.conftest import CHARTS, ROOT, TEAM_FILES, Object, Render, of_kind, one
+from tests.pod.examples import FINANCE as FINANCE_PLAN
+from tests.pod.examples import FIRST
+from wherry.pod.spec import labels
 
 FINANCE = ROOT / "k8s/teams/finance.yaml"
 EVERYTHING = CHARTS / "team/ci/everything-values.yaml"
@@ -105,6 +108,31 @@ class TestPolicy:
         policy = of_kind(render("team", FINANCE), "ValidatingAdmissionPolicy")[0]["spec"]
         (images,) = [part["expression"] for part in policy["variables"] if part["name"] == "images"]
         assert images == "['wherry.local/finance-finance@sha256:', 'wherry.local/finance-finance:']"
+
+    def test_what_waits_reads_its_own_work_and_nothing_else(self, render: Render) -> None:
+        """Only where a team has pods that wait: one file, of one annotation; otherwise no such volume at all."""
+
+        def volumes(*settings: str) -> str:
+            policy = of_kind(render("team", FINANCE, settings=settings), "ValidatingAdmissionPolicy")[0]["spec"]
+            (found,) = [part["expression"] for part in policy["validations"] if "spec.?volumes" in part["expression"]]
+            return str(found)
+
+        assert volumes() == "object.spec.?volumes.orValue([]).all(v, has(v.emptyDir))"
+        assert volumes("warm_pods=4") == (
+            "object.spec.?volumes.orValue([]).all(v, has(v.emptyDir)"
+            " || (has(v.downwardAPI) && v.downwardAPI.?items.orValue([]).all(i,"
+            " i.?fieldRef.?fieldPath.orValue('') == \"metadata.annotations['wherry.dev/work']\")))"
+        )
+
+    def test_a_pod_is_claimed_once(self, team: list[Object]) -> None:
+        """What says whose a pod is may change on a pod that waits, and never again: with or without such pods."""
+        spec = of_kind(team, "ValidatingAdmissionPolicy")[0]["spec"]
+        variables = {part["name"]: part["expression"] for part in spec["variables"]}
+        expressions = [part["expression"] for part in spec["validations"]]
+        assert {"variables.same || variables.claimed", "variables.work == '' || !variables.waits"} <= {*expressions}
+        assert list(variables).index("work") < list(variables).index("same")  # a variable knows those before it
+        keys = {key.removeprefix("wherry.dev/") for key in labels(FINANCE_PLAN, FIRST)} - {"team", "project", "release"}
+        assert all(f"'{key}'" in variables["same"] for key in keys if "/" not in key)
 
     def test_every_refusal_has_a_message(self, team: list[Object]) -> None:
         """Whoever is refused reads why."""

@@ -55,7 +55,7 @@ def render(helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
         arguments += [argument for file in set_files for argument in ("--set-file", file)]
         done = helm("template", name or chart, CHARTS / chart, "--namespace", namespace, *arguments)
         assert done.returncode == 0, done.stderr
-        return [loaded for loaded in yaml.safe_load_all(done.stdout) if loaded]
+        return [loaded for loaded in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if loaded]
 
     return render
 

@@ -68,12 +68,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering_runner: 
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_PROGRAMS", str(programs))
-    for name in ("WHERRY_TEAMS", "WHERRY_RELEASES", "WHERRY_RESULTS", "WHERRY_IMAGE_STORE", "KUBECONFIG"):
+    for name in (
+        "WHERRY_TEAMS",
+        "WHERRY_RELEASES",
+        "WHERRY_RESULTS",
+        "WHERRY_IMAGE_STORE",
+        "WHERRY_RUNNER_PYTHON",
+        "KUBECONFIG",
+    ):
         monkeypatch.setenv(name, "")  # so that what a cluster sets for this process is put back
     for name in ("WHERRY_CLUSTER", "WHERRY_NODE_IMAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WHERRY_UI_PORT", str(free_port(0)))
-    monkeypatch.setenv("WHERRY_RUNNER_PYTHON", str(remembering_runner))
+    monkeypatch.setattr("wherry.cluster.settings.RUNNER_PYTHON", remembering_runner)
     monkeypatch.setenv("WHERRY_UP_STATE", str(tmp_path / "state"))
     tool = (sys.executable, "-S", str(PROGRAMS))
     monkeypatch.setattr("wherry.cluster.kube.kubernetes_tool", lambda name: (*tool, name))

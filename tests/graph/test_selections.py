@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -116,29 +116,10 @@ def test_no_test_runs_before_what_it_looks_at(tests: str, selections: Any, manif
             assert parents - ephemeral <= built, (task_id, test)
 
 
-PROFILES = """
-finance: {target: prod, outputs: {prod: {type: snowflake, account: a, user: u, password: p, database: d, schema: s}}}
-growth:
-  target: prod
-  outputs: {prod: {type: postgres, host: h, port: 5432, user: u, password: p, dbname: d, schema: s}}
-"""
-
-
 @pytest.fixture(scope="module", params=["finance", "growth"])
-def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def sample(request: pytest.FixtureRequest, sample_manifest: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """A sample team's project, parsed by dbt, as a slim manifest."""
-    target = tmp_path_factory.mktemp(request.param)
-    (target / "profiles.yml").write_text(PROFILES)
-    python, project = HERE.parents[1] / runner_python(), HERE.parents[1] / "dbt" / request.param
-    where = [
-        f"--project-dir={project}",
-        f"--profiles-dir={target}",
-        f"--log-path={target}",
-        "--target-path",
-        str(target),
-    ]
-    subprocess.run([str(python), str(HERE / "list_selections.py"), *where], input="[]", check=True, text=True)
-    return slim(json.loads((target / "manifest.json").read_text()), {})
+    return slim(sample_manifest(request.param), {})
 
 
 def test_every_task_of_the_sample_projects_is_the_same_alone(sample: dict[str, Any], tmp_path: Path) -> None:

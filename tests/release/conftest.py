@@ -85,12 +85,13 @@ def release_tiny(repository: Path, tmp_path: Path) -> Builder:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Release:
+def shared(tmp_path_factory: pytest.TempPathFactory, remembering_runner: Path) -> Release:
     """One release of the small project, for tests that only read (or copy) it."""
     root = tmp_path_factory.mktemp("shared")
     shutil.copytree(TINY, root / "dbt/tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHERRY_IMAGE_STORE", str(root / "images"))
+        patch.setenv("WHERRY_RUNNER_PYTHON", str(remembering_runner))
         patch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-machine-that-releases")
         return build_release(make_team(nodes=RULES), "tiny", root / "releases", root=root).release
 
@@ -102,12 +103,12 @@ def copied(shared: Release, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(shared: Release, tmp_path_factory: pytest.TempPathFactory, runner_python: Path) -> Path:
+def built(shared: Release, tmp_path_factory: pytest.TempPathFactory, remembering_runner: Path) -> Path:
     """What the runner leaves of the small project: dbt's manifest and slices/."""
     image = tmp_path_factory.mktemp("full")
     for part in ("project", "profiles"):
         shutil.copytree(shared.manifest_path.parent / "image" / part, image / part)
-    runner.build(runner_python, image, image / "built", "prod", [])
+    runner.build(remembering_runner, image, image / "built", "prod", [rule["select"] for rule in RULES])
     return image / "built"
 
 

@@ -3,19 +3,14 @@
 import copy
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.release.conftest import REPOSITORY
-from wherry.release import runner
 from wherry.release.manifest import rendered, slim
 from wherry.release.model import canonical_json
-from wherry.release.profiles import profiles_yml
-from wherry.release.project import read_project
-from wherry.teams import load_team
 
 Manifest = dict[str, Any]
 
@@ -103,17 +98,11 @@ def test_cosmos_loads_the_same_graph_from_either(full_manifest: Manifest, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["finance", "growth"])
-def test_cosmos_loads_the_sample_projects_alike(name: str, tmp_path: Path, runner_python: Path) -> None:
+def test_cosmos_loads_the_sample_projects_alike(
+    name: str, tmp_path: Path, sample_manifest: Callable[[str], Manifest]
+) -> None:
     """The same on projects with everything that dbt has, parsed for the warehouses of their teams."""
-    team = load_team(REPOSITORY / f"k8s/teams/{name}.yaml")
-    project = team.projects[name]
-    image = tmp_path / "image"
-    read_project(REPOSITORY / str(project.path), REPOSITORY).copy(image / "project")
-    (image / "profiles").mkdir()
-    profile = profiles_yml(name, project, team.warehouses[project.warehouse])
-    (image / "profiles/profiles.yml").write_text(profile)
-    runner.build(runner_python, image, tmp_path, project.target, [])
-    full = json.loads((tmp_path / "manifest.json").read_bytes())
+    full = sample_manifest(name)
     loaded = load(full, tmp_path)
     assert len(loaded) > 30
     assert load(slim(full, {}), tmp_path) == loaded

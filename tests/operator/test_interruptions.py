@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.operator.conftest import World, later
+from wherry.operator.kube import PodApi
 
 LINES = [f"line {i}" for i in range(200)]
 
@@ -96,6 +97,53 @@ def test_the_next_try_adopts_the_pod_of_a_dead_worker(world: World) -> None:
     tried = world.run(2)
     assert (tried.state, tried.result["pod"], tried.result["try"]) == ("success", name, 2)
     assert world.trace() == ["1 began"]
+    world.assert_clean()
+
+
+def test_a_try_that_was_taken_for_dead_leaves_the_pod_to_the_next_one(world: World) -> None:
+    """Airflow starts the next try and tells the first one to stop: the pod that both know goes on, and runs once."""
+    go, told = world.folder / "go", world.folder / "told"
+    world.image(f"wait:{go}", "finish:success")
+    if (worker := os.fork()) == 0:
+        try:
+            first = world.run()
+            told.write_text(first.result["outcome"])
+        finally:
+            os._exit(1)
+    name = world.running_pod()["metadata"]["name"]
+    world.until(world.trace)
+
+    def stop_the_first_and_go_on() -> None:
+        world.until(lambda: [pod for pod in world.pods() if pod["metadata"]["annotations"]["wherry.dev/try"] == "2"])
+        os.kill(worker, signal.SIGTERM)
+        os.waitpid(worker, 0)
+        go.touch()
+
+    stopper = threading.Thread(target=stop_the_first_and_go_on)
+    stopper.start()
+    tried = world.run(2)
+    stopper.join()
+    assert (tried.state, tried.result["pod"], tried.result["adopted"]) == ("success", name, True)
+    assert told.read_text() == "killed"
+    assert world.trace() == ["1 began"]
+    world.assert_clean()
+
+
+def test_a_pod_that_is_ended_at_the_moment_it_is_taken_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first try was faster: the next one waits until that pod is gone, and runs the node in its own."""
+    world.image("sleep:60", later={2: ["finish:success"]})
+    name = die_with_a_running_pod(world)
+    patched = PodApi.patch
+
+    def deleted_first(api: PodApi, pod: str, change: Any) -> Any:
+        api.delete(pod)
+        return patched(api, pod, change)
+
+    monkeypatch.setattr(PodApi, "patch", deleted_first)
+    tried = world.run(2)
+    assert (tried.state, tried.result["adopted"]) == ("success", False)
+    assert tried.result["pod"] != name
+    assert world.trace() == ["1 began", "1 cancelled", "2 began"]
     world.assert_clean()
 
 

@@ -159,12 +159,31 @@ class Launch:
         return True
 
     def _adopt(self, found: Sequence[Pod], wanted: V1Pod) -> Pod | None:
-        """Return the first pod that does what is wanted; clear away the others."""
-        pod = next((pod for pod in found if adoptable(pod, wanted)), None)
+        """Return the first pod that does what is wanted, as this try's own; clear away the others."""
+        chosen = next((pod for pod in found if adoptable(pod, wanted)), None)
+        taken = self._take_over(chosen) if chosen else None
         for other in found:
-            if other is not pod:
+            if other is not chosen or not taken:
                 self._clear_away(other)
-        return pod
+        return taken
+
+    def _take_over(self, pod: Pod) -> Pod | None:
+        """Let the pod say that it is this try's, so that the earlier one, told to stop, leaves it; None: it is gone.
+
+        Airflow starts the next try of a task that it takes for lost, also where its process still runs: a scheduler
+        that ends waits for its tasks, and another one that starts meanwhile gives up on them.
+        """
+        number, meta = str(self.attempt.try_number), pod["metadata"]
+        if (meta.get("annotations") or {}).get(f"{PREFIX}/try") == number:
+            return pod
+        change = {"metadata": {"labels": {f"{PREFIX}/try": number}, "annotations": {f"{PREFIX}/try": number}}}
+        try:
+            now = persistently(lambda: self.api.patch(meta["name"], change), self.patience.api)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        return now if now["metadata"]["uid"] == meta["uid"] and "deletionTimestamp" not in now["metadata"] else None
 
     def _clear_away(self, pod: Pod) -> None:
         number = (pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try", "")

@@ -78,18 +78,24 @@ class PodRun:
     def delete_and_wait(self, api: PodApi) -> None:
         """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own.
 
-        Where the answer to its creation or claim hasn't come yet, the pod is the one that says it is this try's.
+        Where the answer to its creation or claim hasn't come yet, the pod is the one that says it is this try's. One
+        that a later try has taken over is left to that one.
         """
-        self.killed, seconds = True, self._plan.grace.total_seconds() + 5
-        for pod in persistently(lambda: api.find(instance_selector(self.attempt)), 3.0):
-            number = (pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try")
-            mine = (
-                pod["metadata"]["uid"] == self.pod["metadata"]["uid"]
-                if self.pod
-                else number == str(self.attempt.try_number)
-            )
-            if mine and api.delete(pod["metadata"]["name"], uid=pod["metadata"]["uid"]):
-                wait_gone(api, pod, seconds)
+        self.killed = True
+        self._end_mine(api, self._plan.grace.total_seconds() + 5)
+
+    def _end_mine(self, api: PodApi, seconds: float) -> None:
+        """Delete this try's pod and wait that long for its end. One that changed meanwhile is looked at again."""
+        ended = False
+        while not ended:
+            found = persistently(lambda: api.find(instance_selector(self.attempt)), 3.0)
+            ended = all(_end(api, pod, seconds) for pod in found if self._is_mine(pod))
+
+    def _is_mine(self, pod: Pod) -> bool:
+        """Whether the pod is this try's by its own words."""
+        said = (pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try")
+        same = self.pod is None or pod["metadata"]["uid"] == self.pod["metadata"]["uid"]
+        return same and said == str(self.attempt.try_number)
 
     def _wait(self, pod: Pod) -> Outcome:
         gone = False
@@ -149,12 +155,27 @@ class PodRun:
         name, uid = self.pod["metadata"]["name"], self.pod["metadata"]["uid"]
         grace = 0 if outcome.cause is Cause.LOST else None
         try:
-            persistently(lambda: self._api.delete(name, grace=grace, uid=uid), min(30.0, self._patience.api))
+            if self.killed:
+                self._end_mine(self._api, 0)
+            else:
+                persistently(lambda: self._api.delete(name, grace=grace, uid=uid), min(30.0, self._patience.api))
         except ApiError as error:
             self._tell.line(f"(pod {name} could not be deleted: {error})")
 
     def _mark(self, what: str) -> None:
         self.marks.setdefault(what, time.time())
+
+
+def _end(api: PodApi, pod: Pod, seconds: float) -> bool:
+    """Delete a pod as it was seen, and wait that long for its end; False where it has changed since."""
+    meta = pod["metadata"]
+    if "deletionTimestamp" not in meta and not api.delete(
+        meta["name"], uid=meta["uid"], version=meta["resourceVersion"]
+    ):
+        return False
+    if seconds:
+        wait_gone(api, pod, seconds)
+    return True
 
 
 def read_record(pod: Pod | None) -> Record | None:

@@ -32,7 +32,7 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
     rounds: Annotated[int, typer.Option(help="How often each arm runs, in turns; 0: 3, or 5 with --full.")] = 0,
     arm: Annotated[
         list[str] | None,
-        typer.Option(help="Only this one: ours, stock, stockbuild, onepod or watcher; may be repeated."),
+        typer.Option(help="Only this one: ours, warm, stock, stockbuild, onepod or watcher; may be repeated."),
     ] = None,
     warm_up: Annotated[bool, typer.Option(help="Run each arm once before, without counting it.")] = True,
     picture: Annotated[Path | None, typer.Option(help="Write where a node's time goes as an SVG.")] = None,

@@ -31,7 +31,7 @@ class Comparison:
         """Start the platform, measure, stop it. Ctrl-C while it measures ends that early."""
         stack = self._stack(state, console)
         facts = machine(stack.cluster)
-        prepare(stack.bench, self.projects)
+        prepare(stack.bench, self.projects, warm=arms.WARM in self.arms)
         with stack:
             bench = nodes.Bench(stack, self.arms, console)
             floors: list[nodes.Sample] = []

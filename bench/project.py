@@ -20,14 +20,20 @@ from wherry.release.profiles import profiles_yml
 from wherry.teams import Team, dag_id
 
 TEAM: Final = "bench"
-NAMESPACE: Final = "team-bench"
+WARM_TEAM: Final = "warm"  # the same, with pods that wait
 SYNTHETIC: Final = "synthetic"
 _SEED_SIZE: Final = 10
 Json = dict[str, Any]
 
 
-def make_team(paths: Mapping[str, str], slots: int = 8, resources: Mapping[str, str] | None = None) -> Team:
-    """The team that owns the measured projects (name to path below the repository), on PostgreSQL."""
+def make_team(
+    paths: Mapping[str, str], slots: int = 8, resources: Mapping[str, str] | None = None, *, warm_pods: int = 0
+) -> Team:
+    """The team that owns the measured projects (name to path below the repository), on PostgreSQL.
+
+    Another one, on the same database, has them where pods wait.
+    """
+    name = WARM_TEAM if warm_pods else TEAM
     warehouse = {
         "type": "postgres",
         "host": {"env": "POSTGRES_HOST"},
@@ -41,12 +47,13 @@ def make_team(paths: Mapping[str, str], slots: int = 8, resources: Mapping[str, 
     project |= {"resources": dict(resources)} if resources else {}
     return Team.model_validate(
         {
-            "name": TEAM,
-            "namespace": NAMESPACE,
+            "name": name,
+            "namespace": f"team-{name}",
             "owners": ["bench@example.com"],
             "secret": "warehouse",
             "warehouses": {"main": warehouse},
             "projects": {name: {**project, "path": path} for name, path in paths.items()},
+            "warm_pods": warm_pods,
             "quota": {"cpu": "200", "memory": "200Gi", "pods": 100, "memory_per_pod": "2Gi", "cpu_per_pod": "2"},
         }
     )

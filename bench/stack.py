@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -68,8 +68,8 @@ class BenchLayout(Layout):
         }
 
 
-def prepare(layout: BenchLayout, projects: Mapping[str, Path]) -> None:
-    """Lay out the state folder for these dbt projects."""
+def prepare(layout: BenchLayout, projects: Mapping[str, Path], *, warm: bool = False) -> None:
+    """Lay out the state folder for these dbt projects; `warm`: a second team has them too, whose pods wait."""
     for folder in (layout.repository, layout.stock, layout.dags, layout.results):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -77,12 +77,20 @@ def prepare(layout: BenchLayout, projects: Mapping[str, Path]) -> None:
     for name, source in projects.items():
         ignored = shutil.ignore_patterns("target", "logs", ".git")
         shutil.copytree(source, layout.repository / "dbt" / name, ignore=ignored)
-    paths = {name: f"dbt/{name}" for name in projects}
-    team = project.make_team(paths, slots=layout.parallelism, resources={"cpu": "100m"})
     layout.teams.mkdir(parents=True)
-    (layout.teams / f"{team.name}.yaml").write_text(yaml.safe_dump(team.model_dump(mode="json", by_alias=True)))
+    _write_team(layout, "dbt", projects, warm_pods=0)
+    if warm:
+        no_data = shutil.ignore_patterns("raw.sql")  # it is loaded once, for both
+        shutil.copytree(layout.repository / "dbt", layout.repository / "warm", ignore=no_data)
+        _write_team(layout, "warm", projects, warm_pods=layout.parallelism)
     shutil.copy(REPOSITORY / "dags" / "wherry_dags.py", layout.dags)
     shutil.copy(HERE / "stock" / "arms_dags.py", layout.dags)
+
+
+def _write_team(layout: BenchLayout, folder: str, projects: Iterable[str], warm_pods: int) -> None:
+    paths = {name: f"{folder}/{name}" for name in projects}
+    team = project.make_team(paths, layout.parallelism, {"cpu": "100m"}, warm_pods=warm_pods)
+    (layout.teams / f"{team.name}.yaml").write_text(yaml.safe_dump(team.model_dump(mode="json", by_alias=True)))
 
 
 class BenchStack(Stack):

@@ -116,6 +116,22 @@ def test_a_model_is_built(world: World, node: Callable[[str], None]) -> None:
     world.assert_clean()
 
 
+def test_a_model_is_built_by_a_pod_that_waited(world: World, node: Callable[[str], None]) -> None:
+    """The real runner, dbt imported: the same record, of a node that had nothing left to import, twice in a row."""
+    node("good")
+    world.plan = replace(world.plan, warm=1)
+    cold = world.run()
+    for _ in range(2):
+        (pod,) = world.until(lambda: [pod for pod in world.pods() if pod["status"]["phase"] == "Running"], seconds=60)
+        tried = world.run()
+        assert (tried.state, tried.result["pod"]) == ("success", pod["metadata"]["name"]), tried
+        assert [result["unique_id"] for result in tried.result["results"]] == ["model.tiny.good"]
+        assert tried.result["loaded"] == "slice"
+    assert tried.result.keys() == cold.result.keys()
+    assert {"claim", "handover"} <= tried.result["breakdown"].keys()
+    assert tried.result["breakdown"]["import"] < 0.2
+
+
 def test_a_broken_model_fails_with_dbts_words(world: World, node: Callable[[str], None]) -> None:
     """PostgreSQL's message is the first thing that the task's error says; nobody tries again."""
     node("bad")

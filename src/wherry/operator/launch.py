@@ -174,7 +174,7 @@ class Launch:
         that ends waits for its tasks, and another one that starts meanwhile gives up on them.
         """
         number, meta = str(self.attempt.try_number), pod["metadata"]
-        if (meta.get("annotations") or {}).get(f"{PREFIX}/try") == number:
+        if said_try(pod) == number:
             return pod
         change = {"metadata": {"labels": {f"{PREFIX}/try": number}, "annotations": {f"{PREFIX}/try": number}}}
         try:
@@ -186,7 +186,7 @@ class Launch:
         return now if now["metadata"]["uid"] == meta["uid"] and "deletionTimestamp" not in now["metadata"] else None
 
     def _clear_away(self, pod: Pod) -> None:
-        number = (pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try", "")
+        number = said_try(pod)
         if terminated(pod) and number.isdigit() and int(number) < self.attempt.try_number:
             self.leftover(replace(self.attempt, try_number=int(number)), pod)
         name, seconds = pod["metadata"]["name"], self.plan.grace.total_seconds()
@@ -206,9 +206,14 @@ def adoptable(pod: Pod, wanted: V1Pod) -> bool:
     said, wished = pod["metadata"].get("annotations") or {}, wanted.metadata.annotations
     same = (container.get("image"), arguments(pod)) == (wish.image, list(wish.args))
     same = same and said.get(f"{PREFIX}/clears") == wished[f"{PREFIX}/clears"]
-    this_try = said.get(f"{PREFIX}/try") == wished[f"{PREFIX}/try"]
+    this_try = said_try(pod) == wished[f"{PREFIX}/try"]
     alive = not finished(pod) or pod["status"].get("phase") == "Succeeded"
     return same and (this_try or alive) and not pod["metadata"].get("deletionTimestamp")
+
+
+def said_try(pod: Pod) -> str:
+    """The number of the try that a pod says it works for; empty where it says none."""
+    return str((pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try", ""))
 
 
 def of_api_error(error: ApiError, plan: PodPlan) -> Outcome:

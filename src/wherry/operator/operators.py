@@ -102,11 +102,15 @@ class PodOperator(DbtKubernetesBaseOperator):
         return _dbt_log.info
 
     def on_kill(self) -> None:
-        """Delete the pod and wait, as long as Airflow lets us, until dbt has cancelled its query and is gone."""
+        """Delete the pod and wait, as long as Airflow lets us, until dbt has cancelled its query and is gone.
+
+        Raises AirflowException, which ends the wait for the pod, where that has become the next try's.
+        """
         if run := self._run:
             ending = Ending(Outcome(Cause.KILLED, "the task was stopped"), run.pod or {}, marks=run.marks)
             self._keep(run.attempt, result(ending, self.plan, run.attempt, self.plan.resources.memory_limit))
-            self._delete_pod(run)
+            if not self._delete_pod(run):
+                raise AirflowException("the task was stopped; its pod goes on for the next try")
 
     def _abort(self, run: PodRun, error: BaseException) -> Ending:
         """End a pod that nobody waits for any more."""
@@ -114,12 +118,16 @@ class PodOperator(DbtKubernetesBaseOperator):
         cause = Cause.DEADLINE if isinstance(error, AirflowTaskTimeout) else Cause.KILLED
         return Ending(Outcome(cause, type(error).__name__), run.pod or {}, marks=run.marks)
 
-    def _delete_pod(self, run: PodRun) -> None:
-        """With a connection of its own: the task's may be in the middle of a call that a signal broke into."""
+    def _delete_pod(self, run: PodRun) -> bool:
+        """Whether it was there to be deleted, and not another try's.
+
+        With a connection of its own: the task's may be in the middle of a call that a signal broke into.
+        """
         try:
-            run.delete_and_wait(connect(self.plan.namespace))
+            return run.delete_and_wait(connect(self.plan.namespace))
         except ApiError as error:
             _log.warning("the pod could not be deleted: %s", error)
+            return True
 
     def _keep_leftover(self, attempt: TaskTry, pod: Pod) -> None:
         """Record what a try did whose worker died before it could say so."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from wherry.operator.kube import ApiError, Patience, Pod, PodApi, persistently
-from wherry.operator.launch import How, Launch, NotLaunchedError, of_api_error
+from wherry.operator.launch import How, Launch, NotLaunchedError, of_api_error, said_try
 from wherry.operator.logs import LogFollower
 from wherry.operator.outcome import Cause, Outcome, classify, finished, running, stuck, terminated
 from wherry.operator.warm import keep_warm
 from wherry.operator.watch import CHANGED, DELETED, changes, wait_gone
-from wherry.pod import CONTAINER, PREFIX, PodPlan, TaskTry, instance_selector
+from wherry.pod import CONTAINER, PodPlan, TaskTry, instance_selector
 from wherry.results.codec import Record, RecordError, decode
 
 
@@ -75,27 +75,24 @@ class PodRun:
         self._mark("deleted")
         return Ending(outcome, self.pod or {}, read_record(self.pod), adopted, self.marks)
 
-    def delete_and_wait(self, api: PodApi) -> None:
+    def delete_and_wait(self, api: PodApi) -> bool:
         """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own.
 
         Where the answer to its creation or claim hasn't come yet, the pod is the one that says it is this try's. One
-        that a later try has taken over is left to that one.
+        that a later try has taken over is left to that one: then the answer is False.
         """
         self.killed = True
-        self._end_mine(api, self._plan.grace.total_seconds() + 5)
+        return self._end_mine(api, self._plan.grace.total_seconds() + 5)
 
-    def _end_mine(self, api: PodApi, seconds: float) -> None:
+    def _end_mine(self, api: PodApi, seconds: float) -> bool:
         """Delete this try's pod and wait that long for its end. One that changed meanwhile is looked at again."""
-        ended = False
-        while not ended:
+        uid = self.pod and self.pod["metadata"]["uid"]
+        while True:
             found = persistently(lambda: api.find(instance_selector(self.attempt)), 3.0)
-            ended = all(_end(api, pod, seconds) for pod in found if self._is_mine(pod))
-
-    def _is_mine(self, pod: Pod) -> bool:
-        """Whether the pod is this try's by its own words."""
-        said = (pod["metadata"].get("annotations") or {}).get(f"{PREFIX}/try")
-        same = self.pod is None or pod["metadata"]["uid"] == self.pod["metadata"]["uid"]
-        return same and said == str(self.attempt.try_number)
+            known = [pod for pod in found if uid in (None, pod["metadata"]["uid"])]
+            mine = [pod for pod in known if said_try(pod) == str(self.attempt.try_number)]
+            if all(_end(api, pod, seconds) for pod in mine):
+                return bool(mine) or not (uid and known)
 
     def _wait(self, pod: Pod) -> Outcome:
         gone = False

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from dbt.cli.main import dbtRunner
 from dbt.constants import DEFAULT_ENV_PLACEHOLDER
 from dbt.contracts.graph.manifest import Manifest
 
-from wherry_runner import cut, diet, slices
+from wherry_runner import cut, diet, generated, slices
 
 _ENV_VAR: Final = re.compile(r"""env_var\(\s*['"](?P<name>\w+)['"]""")
 _REQUIRED: Final = re.compile(_ENV_VAR.pattern + r"\s*\)")
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where manifest.json and slices/ are written")
     parser.add_argument("--select", action="append", default=[], help="a dbt selector to resolve; may be repeated")
     options = parser.parse_args(argv)
+    _bake_once()
     stdout = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -56,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             done = {"ok": False, "error": str(error)}
     print(json.dumps(done), file=stdout, flush=True)
     return 0 if done["ok"] else 1
+
+
+def _bake_once() -> None:
+    """Outside of an image, keep what all of this installation's pods compile; like Python's bytecode, if it may."""
+    if not generated.PATH.exists() and os.access(generated.PATH.parents[1], os.W_OK) and not sys.dont_write_bytecode:
+        subprocess.run([sys.executable, "-m", "wherry_runner.bake"], stdout=sys.stderr, check=False)
 
 
 def build(project: Path, profiles: Path, target: str, out: Path, selectors: Sequence[str]) -> dict[str, Any]:

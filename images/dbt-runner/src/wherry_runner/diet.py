@@ -6,24 +6,33 @@ The tests hold dbt to the shapes that these functions rely on, so that an upgrad
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
+import os
 import sys
-from collections.abc import Mapping
-from types import ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any
 
-_LAZY_PACKAGE: Final = "mashumaro.jsonschema"
+from wherry_runner import generated, later
 
 
+@cache
 def before_import() -> None:
     """Apply what must be in place before dbt is imported."""
-    _build_schemas_lazily()
+    later.before_import()
+    generated.before_import()
+    _make_methods_when_they_are_called()
     _lock_without_a_tracker_process()
+    # Else each login of Snowflake's asks the metadata servers of three clouds where it is: 0.2 s where none answers.
+    os.environ.setdefault("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
 
 
+@cache
 def after_import() -> None:
     """Apply what changes dbt's modules, once they are imported."""
+    generated.after_import()
+    later.after_import()
+    _render_plain_text_without_a_template()
     _name_flag_sources_without_reading_files()
 
 
@@ -58,25 +67,36 @@ def schema_name(contract: type) -> str:
     return f"{contract.__module__}.{contract.__qualname__}"
 
 
-def _build_schemas_lazily() -> None:
-    """Import mashumaro's schema builder when a schema is built, not when dbt is imported: 0.2 s.
+class _MadeWhenCalled:
+    """A method of a contract, in its class' namespace until it is looked at: then mashumaro's own takes its place."""
 
-    Its submodules (annotations, dialects) import as ever; only the package's own module is put in its place.
+    def __init__(self, name: str, contract: type, make: Callable[[], None]) -> None:
+        self._name, self._contract, self._make = name, contract, make
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        self._make()
+        made = self._contract.__dict__[self._name]
+        if made is self:
+            raise TypeError(f"mashumaro made no {self._name} for {self._contract}")
+        return made.__get__(instance, owner)  # not looked up again: it may be a super() that asks
+
+
+def _make_methods_when_they_are_called() -> None:
+    """Call mashumaro for a contract's methods when one is looked at: 300 contracts have eight, a node uses some 20.
+
+    It writes them (`lazy_compilation`) as stubs that write the real one when called, and each stub is itself compiled.
     """
-    spec = importlib.util.find_spec(_LAZY_PACKAGE)
-    if _LAZY_PACKAGE in sys.modules or spec is None or spec.submodule_search_locations is None:
-        return
+    from mashumaro.mixins import dict as mixin
 
-    def build_json_schema(*args: Any, **kwargs: Any) -> Any:
-        from mashumaro.jsonschema.builder import build_json_schema
+    def later(verb: str, make: Callable[..., None]) -> Callable[..., None]:
+        def make_later(cls: Any, format_name: str = "dict", **parameters: Any) -> None:
+            for name in (f"{verb}_{format_name}", f"__mashumaro_{verb}_{format_name}__"):
+                setattr(cls, name, _MadeWhenCalled(name, cls, partial(make, cls, format_name, **parameters)))
 
-        return build_json_schema(*args, **kwargs)
+        return make_later
 
-    package = ModuleType(_LAZY_PACKAGE)
-    package.__spec__ = spec
-    package.__path__ = list(spec.submodule_search_locations)
-    package.build_json_schema = build_json_schema  # type: ignore[attr-defined]
-    sys.modules[_LAZY_PACKAGE] = package
+    for verb, name in (("from", "compile_mixin_unpacker"), ("to", "compile_mixin_packer")):
+        setattr(mixin, name, later(verb, getattr(mixin, name)))
 
 
 def _lock_without_a_tracker_process() -> None:
@@ -84,6 +104,24 @@ def _lock_without_a_tracker_process() -> None:
     import dbt.mp_context
 
     setattr(dbt.mp_context, "_MP_CONTEXT", multiprocessing.get_context("fork"))  # noqa: B010 - another context's type
+
+
+class _PlainText(dict[str, Any]):
+    """What dbt keeps of texts without Jinja in YAML files once they were rendered: they are what they were."""
+
+    def __contains__(self, text: object) -> bool:
+        # Jinja drops a last line's end, and makes all ends alike.
+        return super().__contains__(text) or not ("\n" in str(text) or "\r" in str(text))
+
+    def __missing__(self, text: str) -> str:
+        return text
+
+
+def _render_plain_text_without_a_template() -> None:
+    """Don't have Jinja compile each folder's and database's name in dbt_project.yml and profiles.yml: 1 ms each."""
+    from dbt.clients import jinja
+
+    setattr(jinja, "_render_cache", _PlainText())  # noqa: B010 - dbt's own name, replaced
 
 
 def _name_flag_sources_without_reading_files() -> None:

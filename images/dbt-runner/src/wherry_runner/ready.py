@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, get_args, get_type_hints
 
-from wherry_runner import diet
+from wherry_runner import diet, later
 
 _VERBS: Final = ("build", "freshness", "run", "seed", "snapshot", "test")
 _IMPORTED_LATE: Final = ("babel.dates", "dbt.parser.sql", "dbt_common.clients.agate_helper", "opentelemetry.trace")
@@ -31,8 +31,14 @@ def get_ready(adapters: Iterable[str] = _ADAPTERS) -> None:
 def _import(adapters: Iterable[str]) -> None:
     """Import what a run imports, by the way as well."""
     diet.before_import()
-    modules = ("dbt.cli.main", "wherry_runner.invoke", "wherry_runner.main", *_IMPORTED_LATE)
-    for module in (*modules, *(f"dbt.task.{verb}" for verb in _VERBS), *adapters):
+    modules = (
+        "dbt.cli.main",
+        "wherry_runner.invoke",
+        "wherry_runner.main",
+        *_IMPORTED_LATE,
+        *later.ALGORITHMS.values(),
+    )
+    for module in (*modules, *(f"dbt.task.{verb}" for verb in _VERBS), *adapters, *later.ALGORITHMS.values()):
         import_module(module)
     diet.after_import()
 

@@ -105,9 +105,13 @@ def preference(pod: Mapping[str, Any], attempt: TaskTry, now: datetime) -> tuple
     Among these each try has an order of its own. So tries don't get into each other's way; and two processes of one
     try, which Airflow doesn't start, would want the same pod, and only one of them would get it.
     """
-    fresh = _age(pod["metadata"].get("creationTimestamp"), now) < _WARM_UP
     order = f"{instance_hash(attempt)} {attempt.try_number} {pod['metadata']['uid']}"
-    return pod["status"].get("phase") != "Running", fresh, sha256(order.encode()).hexdigest()
+    return pod["status"].get("phase") != "Running", fresh(pod, now), sha256(order.encode()).hexdigest()
+
+
+def fresh(pod: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a waiting pod may still be importing dbt."""
+    return _age(pod["metadata"].get("creationTimestamp"), now) < _WARM_UP
 
 
 def in_vain(pod: Mapping[str, Any], now: datetime, idle: timedelta) -> bool:

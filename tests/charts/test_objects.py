@@ -106,6 +106,11 @@ class TestEveryPod:
                 if any(selector.items() <= metadata["labels"].items() for selector in served):
                     assert "readinessProbe" in container, name
 
+    def test_tasks_find_an_api_server_that_has_built_their_api(self, airflow: list[Object]) -> None:
+        """Its first answer costs seconds, in which it gives no other: a pod that hasn't given it hasn't started."""
+        (found,) = [spec for name, _, spec in pods(airflow) if name.endswith("-api-server")]
+        assert found["containers"][0]["startupProbe"]["httpGet"]["path"] == "/execution/health/ping"
+
     def test_can_connect_only_as_a_policy_allows(self, airflow: list[Object]) -> None:
         """Each pod is under a NetworkPolicy, and each policy is for a pod."""
         policies = {item["metadata"]["name"]: item["spec"]["podSelector"]["matchLabels"]

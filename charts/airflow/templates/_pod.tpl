@@ -235,11 +235,11 @@ spec:
     {{- include "airflow.volumes" . | nindent 4 }}
 {{- end }}
 
-{{/* Startup and liveness probes of one kind: (list .Values.scheduler.probes "how, as YAML"). */}}
+{{/* Startup and liveness probes: (list .Values.scheduler.probes "how, as YAML" "how it lives, where that differs"). */}}
 {{- define "airflow.probes" -}}
 {{- $times := first . -}}
 startupProbe:
-  {{- last . | nindent 2 }}
+  {{- index . 1 | nindent 2 }}
   periodSeconds: 5
   timeoutSeconds: {{ $times.timeout }}
   failureThreshold: {{ max 1 (div $times.startup 5) }}

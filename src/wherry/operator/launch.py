@@ -176,7 +176,7 @@ class Launch:
         number, meta = str(self.attempt.try_number), pod["metadata"]
         if said_try(pod) == number:
             return pod
-        change = {"metadata": {"labels": {f"{PREFIX}/try": number}, "annotations": {f"{PREFIX}/try": number}}}
+        change = {"metadata": {"annotations": {f"{PREFIX}/try": number}}}  # labels say who made it, for good
         try:
             now = persistently(lambda: self.api.patch(meta["name"], change), self.patience.api)
         except ApiError as error:

@@ -98,7 +98,7 @@ def warehouse(image: str, password: str) -> list[dict[str, Any]]:
         "name": "postgres",
         "image": image,
         "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "args": ["-c", "fsync=off", "-c", "max_connections=200"],
+        "args": ["postgres", "-c", "fsync=off", "-c", "max_connections=200"],
         "readinessProbe": {"tcpSocket": {"port": 5432}, "periodSeconds": 1},
     }
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}

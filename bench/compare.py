@@ -37,8 +37,8 @@ class Comparison:
             floors: list[nodes.Sample] = []
             runs: list[nodes.Run] = []
             try:
-                floors.extend(bench.floors(self.rounds) if self.floors else ())
                 runs.extend(bench.rounds(self.rounds, warm_up=self.warm_up))
+                floors.extend(bench.floors(self.rounds) if self.floors else ())  # in a shell, on what the arms built
             except KeyboardInterrupt:
                 bench.failed.append("interrupted: what had been measured by then")
         first = next(iter(self.projects))

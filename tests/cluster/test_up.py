@@ -265,6 +265,27 @@ def test_an_engine_that_does_not_run_is_said(folder: Path, command: str) -> None
     assert settings.layout.kubeconfig.exists()
 
 
+def test_what_does_not_get_ready_is_named_with_its_reason(folder: Path) -> None:
+    """After minutes of waiting, a person reads what to look at, not that a time has run out."""
+    crash = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}}
+    crashing = {
+        "metadata": {"name": "airflow-scheduler-1", "labels": {"app.kubernetes.io/component": "scheduler"}},
+        "status": {"initContainerStatuses": [{"state": {"terminated": {}}}], "containerStatuses": [crash]},
+    }
+    no_room = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
+    pending = {"metadata": {"name": "airflow-triggerer-1"}, "status": {"conditions": [no_room]}}
+    starting = {"state": {"waiting": {"reason": "ContainerCreating"}}}
+    fine = {"metadata": {"name": "airflow-api-server-1"}, "status": {"containerStatuses": [starting]}}
+    (folder / "pods.json").write_text(json.dumps({"items": [crashing, pending, fine]}))
+    (folder / "broken").write_text("rollout status deployment/airflow-scheduler")
+    with pytest.raises(WherryError) as error:
+        Kube(folder / "kubeconfig").wait_rolled_out("airflow", ["deployment/airflow-scheduler"])
+    assert str(error.value).splitlines()[-2:] == [
+        "pod airflow-scheduler-1: CrashLoopBackOff: back-off 5m0s; its log: task logs NAME=scheduler",
+        "pod airflow-triggerer-1 has no node: Insufficient cpu",
+    ]
+
+
 def test_down_removes_the_cluster_and_its_state(folder: Path) -> None:
     """So that the next one begins anew."""
     settings = Settings.read()

@@ -58,10 +58,14 @@ class Kube:
         return found
 
     def wait_rolled_out(self, namespace: str, workloads: Iterable[str], timeout: int = 600) -> None:
-        """Wait until every workload's pods are the new ones, and ready."""
+        """Wait until every workload's pods are the new ones, and ready; WherryError says what ails the others."""
         for workload in workloads:
             arguments = ("rollout", "status", workload, "--namespace", namespace, f"--timeout={timeout}s")
-            self.kubectl(*arguments, timeout=timeout + 30)
+            try:
+                self.kubectl(*arguments, timeout=timeout + 30)
+            except WherryError as error:
+                found = ailments(self.items("pods", "--namespace", namespace))
+                raise WherryError("\n".join((f"{workload} in namespace {namespace}: {error}", *found))) from None
 
     @contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
@@ -77,3 +81,18 @@ class Kube:
                 yield int(found[1])
             finally:
                 process.terminate()
+
+
+def ailments(pods: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each pod that has no node, or a container that can't start: why, and where to read on. Pure."""
+    for pod in pods:
+        name, status = pod["metadata"]["name"], pod["status"]
+        for condition in status.get("conditions", ()):
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                yield f"pod {name} has no node: {condition.get('message', condition.get('reason', ''))}"
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            waiting = container["state"].get("waiting", {})
+            if waiting.get("reason", "") not in ("", "ContainerCreating", "PodInitializing"):
+                component = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component")
+                said = f"; its log: task logs NAME={component}" if component else ""
+                yield f"pod {name}: {waiting['reason']}: {waiting.get('message', '')}{said}"

@@ -15,7 +15,10 @@ from rich.table import Table
 
 from bench.figures import OURS, Report, ratios
 
-_COLORS: Final = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#ff9da7", "#9c755f")
+_COLORS: Final = (  # as many as there are stages
+    "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#1f3b63",
+    "#ffbe7d", "#8cd17d", "#b6992d", "#a0cbe8", "#d37295", "#79706e", "#d7b5a6", "#bab0ac", "#499894",
+)  # fmt: skip
 _WIDTH, _LABEL, _BAR = 900, 190, 22
 
 

@@ -30,9 +30,10 @@ _BAKE += "generated.PATH = Path(sys.argv[1]); bake.main()"
 
 
 def run_in_process(program: str, *args: str, **env: str) -> str:
-    """Run a program in a process of its own; return its last line."""
+    """Run a program in a process of its own, without coverage, whose modules would count; return its last line."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")} | env
     done = subprocess.run(
-        [sys.executable, "-c", program, *args], env={**os.environ, **env}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, *args], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]

@@ -150,10 +150,12 @@ class Launch:
             return False
         self._crowded, now = True, datetime.now(UTC)
         with suppress(ApiError):
-            for pod in self.api.find(waiting_selector(self.plan)):
+            found = [pod for pod in self.api.find(waiting_selector(self.plan)) if not finished(pod)]
+            if any("deletionTimestamp" in pod["metadata"] for pod in found):
+                return True  # it makes room as soon as it has ended: no second one has to go
+            for pod in found:
                 meta = pod["metadata"]
-                mine = meta["labels"][INSTANCE_LABEL] == self._waiting and claimable(pod, now, self.plan.idle)
-                if not mine and not finished(pod) and "deletionTimestamp" not in meta:
+                if meta["labels"][INSTANCE_LABEL] != self._waiting or not claimable(pod, now, self.plan.idle):
                     self.api.delete(meta["name"], uid=meta["uid"], version=meta["resourceVersion"])
                     break
         return True

@@ -149,6 +149,31 @@ def test_deleting_the_pod_tells_the_fork(space: Space):
         time.sleep(0.02)
 
 
+def test_deleting_a_pod_while_it_is_forked_harms_no_other(space: Space):
+    """What the template answers when nobody waits for it is killed; the ends of its other containers are still told.
+
+    Once such an answer broke the link: whatever ran then was taken to run for ever.
+    """
+    space.create(job("stays", "sleep"))
+    stays = psutil.Process(said(space, "stays")["pid"])
+    template = stays.parent()
+    assert template
+    template.suspend()
+    try:
+        space.create(job("unwanted", "sleep"))
+        while "Created" not in space.reasons("unwanted"):  # from then on the template is asked
+            time.sleep(0.02)
+        space.api.delete_namespaced_pod("unwanted", space.name, grace_period_seconds=5)
+        space.gone("unwanted")
+    finally:
+        template.resume()
+    space.create(job("next"))
+    assert ended(space, "next").exit_code == 0
+    stays.terminate()
+    assert ended(space, "stays").exit_code == 7
+    assert template.children() == []
+
+
 def test_a_killed_fork_is_reported_with_its_signal(space: Space):
     """KILL from outside shows as signal 9 and exit code 137."""
     space.create(job("victim", "sleep"))

@@ -42,7 +42,7 @@ class Process:
 
     @classmethod
     async def start(cls, command: Command, log: PodLog, templates: Templates) -> "Process":
-        """Run a command in a session of its own; OSError when it can't be started."""
+        """Run a command in a session of its own; OSError when it can't be started. Cancelled, it leaves no process."""
         reading, writing = os.pipe()
         try:
             process = await templates.fork(command, writing) or await _spawn(command, writing)
@@ -52,7 +52,12 @@ class Process:
         finally:
             os.close(writing)
         pipe = os.fdopen(reading, "rb", buffering=0)
-        _, output = await asyncio.get_running_loop().connect_read_pipe(lambda: _Output(log), pipe)
+        try:
+            _, output = await asyncio.get_running_loop().connect_read_pipe(lambda: _Output(log), pipe)
+        except BaseException:  # its pod is deleted
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise
         return cls(process, output)
 
     def terminate(self, grace: float) -> None:

@@ -32,6 +32,10 @@ class Forked:
         """Send SIGTERM."""
         os.kill(self.pid, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
     async def wait(self) -> int:
         """Wait for the end: the exit code, or a signal's number below zero."""
         return await asyncio.shield(self.ended)
@@ -60,8 +64,12 @@ class Template:
         request = {"id": number, "module": module, "args": args, "env": dict(command.env), "cwd": str(command.cwd)}
         asked: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._asked[number] = asked
-        await self._send(json.dumps(request).encode(), output)
-        return await asked
+        try:
+            await self._send(json.dumps(request).encode(), output)
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:  # its pod is deleted; the template will answer nevertheless
+            asked.add_done_callback(_end_unwanted)
+            raise
 
     async def stop(self) -> None:
         """End the template, and by that what was forked off it."""
@@ -95,21 +103,32 @@ class Template:
     async def _read(self, link: socket.socket) -> None:
         """Take the template's answers until it ends; then nothing of it is alive (see `forkserver`)."""
         loop = asyncio.get_running_loop()
-        with suppress(OSError):
-            while data := await loop.sock_recv(link, 4096):
-                answer = json.loads(data)
-                if "id" in answer:
-                    child = self._running[answer["pid"]] = Forked(answer["pid"])
-                    self._asked.pop(answer["id"]).set_result(child)
-                else:
-                    self._running.pop(answer["pid"]).ended.set_result(os.waitstatus_to_exitcode(answer["status"]))
-        link.close()
-        for asked in self._asked.values():
-            asked.set_exception(TemplateError(f"{' '.join(self._argv)} has ended"))
-        for child in self._running.values():
-            child.ended.set_result(-signal.SIGKILL)
-        self._asked.clear()
-        self._running.clear()
+        try:
+            with suppress(OSError):
+                while data := await loop.sock_recv(link, 4096):
+                    self._take(json.loads(data))
+        finally:  # whatever ends this, nobody waits for an answer that won't come
+            link.close()
+            for asked in self._asked.values():
+                asked.set_exception(TemplateError(f"{' '.join(self._argv)} has ended"))
+            for child in self._running.values():
+                child.ended.set_result(-signal.SIGKILL)
+            self._asked.clear()
+            self._running.clear()
+
+    def _take(self, answer: dict[str, int]) -> None:
+        if "id" in answer:
+            child = self._running[answer["pid"]] = Forked(answer["pid"])
+            self._asked.pop(answer["id"]).set_result(child)
+        else:
+            self._running.pop(answer["pid"]).ended.set_result(os.waitstatus_to_exitcode(answer["status"]))
+
+
+def _end_unwanted(asked: asyncio.Future[Forked]) -> None:
+    """Kill the container that nobody waits for any more, if there is one."""
+    if not asked.exception():
+        with suppress(ProcessLookupError):
+            asked.result().kill()
 
 
 class Templates:

@@ -120,6 +120,18 @@ class Drill:
         finally:
             self.sql("delete from public.hold")  # not truncate: it would wait for those whom it is to let go
 
+    def clear_while_it_runs(self) -> Json:
+        """Clear the slow model while its query runs; the run ends well. Returns the pod of its first try."""
+        with self.held():
+            run = self.begin()
+            pod = self.pod("slow.build")
+            (query,) = until(self.queries, 60)
+            self.cluster.api.clear(DAG, run, ["slow.build"])
+            until(lambda: self.is_gone(pod), 90)
+            until(lambda: query not in self.queries(), 30)
+        assert self.end(run) == "success"
+        return pod
+
     def begun(self) -> int:
         """How often a slow model began."""
         ((count,),) = self.sql("select last_value - (not is_called)::int from public.begun")

@@ -50,14 +50,7 @@ def test_a_pod_that_someone_deletes_is_tried_again(drill: Drill, slow: Release) 
 
 def test_a_cleared_task_takes_its_pod_and_its_query_along(drill: Drill, slow: Release) -> None:
     """Clearing a running task ends its pod and cancels its query; the next one starts from the beginning."""
-    with drill.held():
-        run = drill.begin()
-        pod = drill.pod("slow.build")
-        (query,) = until(drill.queries, 60)
-        drill.cluster.api.clear(DAG, run, ["slow.build"])
-        until(lambda: drill.is_gone(pod), 90)
-        until(lambda: query not in drill.queries(), 30)
-    assert drill.end(run) == "success"
+    drill.clear_while_it_runs()
 
 
 def test_a_failed_run_leaves_no_pod(drill: Drill, slow: Release) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient
 
-from tests.pod.examples import FINANCE, FIRST, GROWTH
+from tests.pod.examples import FINANCE, FIRST, GROWTH, finance_spec
 from wherry.pod import PodPlan, TaskTry, make_pod
 
 ARGS = ["build", "--select", "fqn:finance.fct_orders"]
@@ -55,59 +55,23 @@ def test_the_pod_of_a_finance_model() -> None:
                 "wherry.dev/clears": "0",
             },
         },
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": 1800,
-            "terminationGracePeriodSeconds": 30,
-            "serviceAccountName": "runner",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "runAsGroup": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
+        "spec": finance_spec(
+            1800,
+            ["build", "--select", "fqn:finance.fct_orders"],
+            {
+                "WHERRY_TEAM": "finance",
+                "WHERRY_PROJECT": "finance",
+                "WHERRY_DAG_ID": "finance__finance",
+                "WHERRY_RUN_ID": "manual__2026-11-22T06:00:00+00:00",
+                "WHERRY_TASK_ID": "fct_orders.build",
+                "WHERRY_TRY": "1",
+                "WHERRY_NODE": "model.finance.fct_orders",
+                "WHERRY_RELEASE_ID": "0123456789abcdef",
+                "WHERRY_QUERY_TAG": '{"team":"finance","project":"finance","dag":"finance__finance",'
+                '"run":"manual__2026-11-22T06:00:00+00:00","node":"model.finance.fct_orders"}',
+                "WHERRY_WAREHOUSE": "TRANSFORM_WH",
             },
-            "containers": [
-                {
-                    "name": "dbt",
-                    "image": "wherry.local/finance-finance:0123456789abcdef",
-                    "imagePullPolicy": "IfNotPresent",
-                    "args": ["build", "--select", "fqn:finance.fct_orders"],
-                    "env": [
-                        {"name": "WHERRY_TEAM", "value": "finance"},
-                        {"name": "WHERRY_PROJECT", "value": "finance"},
-                        {"name": "WHERRY_DAG_ID", "value": "finance__finance"},
-                        {"name": "WHERRY_RUN_ID", "value": "manual__2026-11-22T06:00:00+00:00"},
-                        {"name": "WHERRY_TASK_ID", "value": "fct_orders.build"},
-                        {"name": "WHERRY_TRY", "value": "1"},
-                        {"name": "WHERRY_NODE", "value": "model.finance.fct_orders"},
-                        {"name": "WHERRY_RELEASE_ID", "value": "0123456789abcdef"},
-                        {
-                            "name": "WHERRY_QUERY_TAG",
-                            "value": '{"team":"finance","project":"finance","dag":"finance__finance",'
-                            '"run":"manual__2026-11-22T06:00:00+00:00","node":"model.finance.fct_orders"}',
-                        },
-                        {"name": "WHERRY_WAREHOUSE", "value": "TRANSFORM_WH"},
-                        {"name": "WHERRY_SCRATCH", "value": "/scratch"},
-                        {"name": "TMPDIR", "value": "/scratch"},
-                    ],
-                    "envFrom": [{"secretRef": {"name": "warehouse"}}],
-                    "resources": {
-                        "requests": {"cpu": "250m", "memory": "512Mi", "ephemeral-storage": "128Mi"},
-                        "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "2Gi"},
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                        "readOnlyRootFilesystem": True,
-                    },
-                    "terminationMessagePolicy": "File",
-                    "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-                }
-            ],
-            "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
-        },
+        ),
     }
 
 

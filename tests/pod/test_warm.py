@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient
 
-from tests.pod.examples import FINANCE, FIRST, GROWTH
+from tests.pod.examples import FINANCE, FIRST, GROWTH, finance_spec
 from tests.pod.test_names import DNS_LABEL, LABEL_VALUE
 from wherry.localcluster.patch import MERGE, patched
 from wherry.localcluster.selectors import label_predicate
@@ -43,6 +43,12 @@ def waiting(**metadata: Any) -> Json:
 
 def test_the_pod_that_waits_for_a_finance_node() -> None:
     """The whole object: the pod of a node, but for arguments, environment, deadline, and the file that brings work."""
+    known = {"WHERRY_TEAM": "finance", "WHERRY_PROJECT": "finance", "WHERRY_RELEASE_ID": "0123456789abcdef"}
+    expected = finance_spec(605400, ["wait", "/var/run/wherry/node", "600"], known)
+    mount = {"name": "work", "mountPath": "/var/run/wherry", "readOnly": True}
+    item = {"path": "node", "fieldRef": {"fieldPath": "metadata.annotations['wherry.dev/work']"}}
+    expected["containers"][0]["volumeMounts"].append(mount)
+    expected["volumes"].append({"name": "work", "downwardAPI": {"items": [item]}})
     assert as_json(make_waiting_pod(FINANCE, "1")) == {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -58,61 +64,7 @@ def test_the_pod_that_waits_for_a_finance_node() -> None:
             },
             "annotations": {"wherry.dev/team": "finance", "wherry.dev/project": "finance"},
         },
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": 605400,
-            "terminationGracePeriodSeconds": 30,
-            "serviceAccountName": "runner",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "runAsGroup": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "dbt",
-                    "image": "wherry.local/finance-finance:0123456789abcdef",
-                    "imagePullPolicy": "IfNotPresent",
-                    "args": ["wait", "/var/run/wherry/node", "600"],
-                    "env": [
-                        {"name": "WHERRY_TEAM", "value": "finance"},
-                        {"name": "WHERRY_PROJECT", "value": "finance"},
-                        {"name": "WHERRY_RELEASE_ID", "value": "0123456789abcdef"},
-                        {"name": "WHERRY_SCRATCH", "value": "/scratch"},
-                        {"name": "TMPDIR", "value": "/scratch"},
-                    ],
-                    "envFrom": [{"secretRef": {"name": "warehouse"}}],
-                    "resources": {
-                        "requests": {"cpu": "250m", "memory": "512Mi", "ephemeral-storage": "128Mi"},
-                        "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "2Gi"},
-                    },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                        "readOnlyRootFilesystem": True,
-                    },
-                    "terminationMessagePolicy": "File",
-                    "volumeMounts": [
-                        {"name": "scratch", "mountPath": "/scratch"},
-                        {"name": "work", "mountPath": "/var/run/wherry", "readOnly": True},
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}},
-                {
-                    "name": "work",
-                    "downwardAPI": {
-                        "items": [
-                            {"path": "node", "fieldRef": {"fieldPath": "metadata.annotations['wherry.dev/work']"}}
-                        ]
-                    },
-                },
-            ],
-        },
+        "spec": expected,
     }
 
 

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from wherry.cluster import oci
-from wherry.cluster.settings import Settings
+from wherry.cluster.settings import WRITTEN, Settings
 from wherry.cluster.shell import run
 from wherry.demo.layout import REPOSITORY
 from wherry.demo.ports import free_port
@@ -18,7 +18,6 @@ from wherry.release.docker import RELEASE_FOLDER, tree
 
 _FILE = REPOSITORY / "k8s" / "kind" / "cluster.yaml"
 _UNFINISHED = "unfinished-cluster"  # a file of the state folder, there while the cluster is created
-_WRITTEN = ("/wherry/results", "/wherry/logs")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -42,7 +41,7 @@ def create(settings: Settings) -> None:
     if (layout.state / _UNFINISHED).exists():
         delete(settings.name)
     layout.releases.mkdir(parents=True, exist_ok=True)
-    for folder in (layout.results, layout.state / "logs"):
+    for folder in (layout.state / name for name in WRITTEN):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o1777)  # Airflow's user in the cluster writes there
     if not exists(settings.name):
@@ -77,8 +76,9 @@ def delete(name: str) -> None:
 
 def forget(name: str) -> None:
     """Delete what Airflow wrote on this machine: as its user, whose files only the cluster's nodes may delete."""
+    folders = [f"/wherry/{folder}" for folder in WRITTEN]
     with suppress(WherryError):  # no cluster, or its engine's node doesn't run: then the caller meets what is left
-        run("docker", "exec", nodes(name)[0], "find", *_WRITTEN, "-mindepth", "1", "-delete")
+        run("docker", "exec", nodes(name)[0], "find", *folders, "-mindepth", "1", "-delete")
 
 
 def nodes(name: str) -> list[str]:

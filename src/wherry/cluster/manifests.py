@@ -6,7 +6,7 @@ from string import Template
 from typing import Any
 
 from wherry.cluster.images import Images
-from wherry.cluster.settings import AIRFLOW, UI_NODE_PORT, WAREHOUSES, Settings
+from wherry.cluster.settings import AIRFLOW, UI_NODE_PORT, WAREHOUSES, WRITTEN, Settings
 from wherry.teams import EnvRef, Team
 
 Json = dict[str, Any]
@@ -68,7 +68,7 @@ def volumes() -> list[Json]:
 
     A log that lies on the host outlives the scheduler that wrote it, which an upgrade replaces.
     """
-    return [document for name in ("results", "logs") for document in _volume(name)]
+    return [document for name in WRITTEN for document in _volume(name)]
 
 
 def _volume(name: str) -> tuple[Json, Json]:

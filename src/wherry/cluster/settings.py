@@ -15,6 +15,8 @@ _PORT_FILE = "ui-port"
 _DEFAULT_PORT = "8080"
 UI_NODE_PORT = 30080
 """Where the node listens for the UI: k8s/kind/cluster.yaml maps it to the host."""
+WRITTEN = ("results", "logs")
+"""The folders of the state that Airflow writes: nodes have them at /wherry, by k8s/kind/cluster.yaml."""
 
 
 @dataclass(frozen=True)

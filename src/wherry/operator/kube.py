@@ -102,6 +102,11 @@ class PodApi:
             raise
         return True
 
+    def delete_as_seen(self, pod: Pod) -> bool:
+        """Ask for the deletion of a pod that hasn't changed since; False when it has, or isn't there any more."""
+        meta = pod["metadata"]
+        return self.delete(meta["name"], uid=meta["uid"], version=meta["resourceVersion"])
+
     def events(self, name: str) -> list[Pod]:
         """What Kubernetes reported about the pod."""
         return list(self._json("GET", "/events", {"fieldSelector": f"involvedObject.name={name}"})["items"])

@@ -154,9 +154,9 @@ class Launch:
             if any("deletionTimestamp" in pod["metadata"] for pod in found):
                 return True  # it makes room as soon as it has ended: no second one has to go
             for pod in found:
-                meta = pod["metadata"]
-                if meta["labels"][INSTANCE_LABEL] != self._waiting or not claimable(pod, now, self.plan.idle):
-                    self.api.delete(meta["name"], uid=meta["uid"], version=meta["resourceVersion"])
+                label = pod["metadata"]["labels"][INSTANCE_LABEL]
+                if label != self._waiting or not claimable(pod, now, self.plan.idle):
+                    self.api.delete_as_seen(pod)
                     break
         return True
 

@@ -165,10 +165,7 @@ class PodRun:
 
 def _end(api: PodApi, pod: Pod, seconds: float) -> bool:
     """Delete a pod as it was seen, and wait that long for its end; False where it has changed since."""
-    meta = pod["metadata"]
-    if "deletionTimestamp" not in meta and not api.delete(
-        meta["name"], uid=meta["uid"], version=meta["resourceVersion"]
-    ):
+    if "deletionTimestamp" not in pod["metadata"] and not api.delete_as_seen(pod):
         return False
     if seconds:
         wait_gone(api, pod, seconds)

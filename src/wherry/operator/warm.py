@@ -36,10 +36,9 @@ def _keep(api: PodApi, plan: PodPlan, launched: Launched) -> None:
         except ApiError as error:  # it is there already, or there is no room
             _log.debug("no further pod waits: %s", error)
     for pod in waiting:
-        meta = pod["metadata"]
         try:
             if in_vain(pod, now, plan.idle):
-                api.delete(meta["name"], uid=meta["uid"], version=meta["resourceVersion"])
+                api.delete_as_seen(pod)
         except ApiError as error:
             _log.debug("a pod that waited in vain is left: %s", error)
 

@@ -26,16 +26,12 @@ def instance_selector(attempt: TaskTry) -> str:
 def pod_name(plan: PodPlan, attempt: TaskTry) -> str:
     """`<team>-<node>-<hash>-<try>`, a DNS label: one name a try, so that the API server refuses a second pod for it."""
     node = "-".join(plan.node.split(".")[2:]) or attempt.task_id
-    suffix = f"-{instance_hash(attempt)}-{attempt.try_number}"
-    words = re.sub(r"[^a-z0-9]+", "-", f"{plan.team}-{node}".lower()).strip("-") or "pod"
-    return words[: _LIMIT - len(suffix)].strip("-") + suffix
+    return _name(f"{plan.team}-{node}", f"-{instance_hash(attempt)}-{attempt.try_number}")
 
 
 def waiting_name(plan: PodPlan, seed: str) -> str:
     """`<team>-<project>-waits-<hash>`, a DNS label: one name a seed, so that of those who ask at once one is served."""
-    suffix = f"-waits-{_hash(json.dumps([plan.release_id, seed]))}"
-    words = re.sub(r"[^a-z0-9]+", "-", f"{plan.team}-{plan.project}".lower()).strip("-") or "pod"
-    return words[: _LIMIT - len(suffix)].strip("-") + suffix
+    return _name(f"{plan.team}-{plan.project}", f"-waits-{_hash(json.dumps([plan.release_id, seed]))}")
 
 
 def waiting_value(spec: str) -> str:
@@ -49,6 +45,11 @@ def label_value(text: str) -> str:
     if clean == text and len(text) <= _LIMIT:
         return text
     return f"{clean[: _LIMIT - 11].strip('-._') or 'x'}-{_hash(text)}"
+
+
+def _name(text: str, suffix: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "pod"
+    return words[: _LIMIT - len(suffix)].strip("-") + suffix
 
 
 def _hash(text: str) -> str:

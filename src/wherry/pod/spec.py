@@ -22,17 +22,16 @@ def make_pod(plan: PodPlan, attempt: TaskTry, args: Sequence[str], memory: str |
     `args` is dbt's argument list from the verb on. `memory` overrides the plan's, as request and limit, after an
     out-of-memory kill. The pod meets Kubernetes' `restricted` pod security standard and holds no secret value.
     """
-    return k8s.V1Pod(
-        api_version="v1",
-        kind="Pod",
-        metadata=k8s.V1ObjectMeta(
-            name=pod_name(plan, attempt),
-            namespace=plan.namespace,
-            labels=labels(plan, attempt),
-            annotations=annotations(plan, attempt),
-        ),
-        spec=make_spec(plan, args, environment(plan, attempt), plan.timeout, memory),
-    )
+    spec = make_spec(plan, args, environment(plan, attempt), plan.timeout, memory)
+    return assemble(plan, pod_name(plan, attempt), labels(plan, attempt), annotations(plan, attempt), spec)
+
+
+def assemble(
+    plan: PodPlan, name: str, labels: Mapping[str, str], annotations: Mapping[str, str], spec: k8s.V1PodSpec
+) -> k8s.V1Pod:
+    """Return the pod of these parts, in the plan's namespace."""
+    metadata = k8s.V1ObjectMeta(name=name, namespace=plan.namespace, labels=dict(labels), annotations=dict(annotations))
+    return k8s.V1Pod(api_version="v1", kind="Pod", metadata=metadata, spec=spec)
 
 
 def make_spec(
@@ -101,13 +100,14 @@ def _facts(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
 
 def labels(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:
     """What the pods of a try are found by."""
-    facts = {f"{PREFIX}/{key}": label_value(value) for key, value in _facts(plan, attempt).items() if value}
-    return {
-        MANAGED_BY_LABEL: "wherry",
-        INSTANCE_LABEL: instance_hash(attempt),
-        f"{PREFIX}/release": plan.release_id,
-        **facts,
-    }
+    facts = {f"{PREFIX}/{key}": value for key, value in _facts(plan, attempt).items() if value}
+    return made_of(plan, instance_hash(attempt), facts)
+
+
+def made_of(plan: PodPlan, instance: str, facts: Mapping[str, str]) -> dict[str, str]:
+    """The labels of every pod: who made it, of which release, for which task instance, and the facts."""
+    values = {key: label_value(value) for key, value in facts.items()}
+    return {MANAGED_BY_LABEL: "wherry", INSTANCE_LABEL: instance, f"{PREFIX}/release": plan.release_id, **values}
 
 
 def annotations(plan: PodPlan, attempt: TaskTry) -> dict[str, str]:

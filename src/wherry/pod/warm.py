@@ -23,7 +23,7 @@ from wherry.pod.names import (
     waiting_value,
 )
 from wherry.pod.plan import PodPlan, TaskTry
-from wherry.pod.spec import CONTAINER, annotations, environment, labels, literal, make_spec
+from wherry.pod.spec import CONTAINER, annotations, assemble, environment, labels, literal, made_of, make_spec
 
 WORK_ANNOTATION: Final = f"{PREFIX}/work"
 _FOLDER: Final = "/var/run/wherry"
@@ -41,22 +41,7 @@ def make_waiting_pod(plan: PodPlan, seed: str) -> k8s.V1Pod:
     """
     spec = _waiting_spec(plan)
     facts = {f"{PREFIX}/team": plan.team, f"{PREFIX}/project": plan.project}
-    return k8s.V1Pod(
-        api_version="v1",
-        kind="Pod",
-        metadata=k8s.V1ObjectMeta(
-            name=waiting_name(plan, seed),
-            namespace=plan.namespace,
-            labels={
-                MANAGED_BY_LABEL: "wherry",
-                INSTANCE_LABEL: _value(spec),
-                f"{PREFIX}/release": plan.release_id,
-                **{key: label_value(value) for key, value in facts.items()},
-            },
-            annotations=facts,
-        ),
-        spec=spec,
-    )
+    return assemble(plan, waiting_name(plan, seed), made_of(plan, _value(spec), facts), facts, spec)
 
 
 def waiting_label(plan: PodPlan) -> str:

@@ -19,6 +19,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final, Union
 
+# networkx takes all that is in these by `import *`: 260 modules of algorithms.
+_GRAPHS: Final = tuple(f"networkx.{name}" for name in ("algorithms", "drawing", "generators", "linalg", "readwrite"))
 MODULES: Final[Mapping[str, Sequence[str]]] = {
     # dbt's parsers, and with them 60 modules of metrics as pydantic models: a slice is not parsed.
     "dbt.parser.manifest": ("parse_manifest", "process_node", "write_manifest"),
@@ -44,8 +46,7 @@ MODULES: Final[Mapping[str, Sequence[str]]] = {
     "keyring": (),
     "snowflake.connector.connection_diagnostic": ("ConnectionDiagnostic",),
     "snowflake.connector.tool.probe_connection": ("probe_connection",),
-    # See _GRAPHS.
-    **{f"networkx.{name}": () for name in ("algorithms", "drawing", "generators", "linalg", "readwrite")},
+    **dict.fromkeys(_GRAPHS, ()),
     # The locks of Snowflake's caches, for asyncio.
     "filelock._async_read_write": ("AsyncAcquireReadWriteReturnProxy", "AsyncReadWriteLock"),
     "filelock._soft_rw._async": ("AsyncAcquireSoftReadWriteReturnProxy", "AsyncSoftReadWriteLock"),
@@ -57,8 +58,7 @@ MODULES: Final[Mapping[str, Sequence[str]]] = {
     "jwt": (),
 }
 
-# networkx takes all that is in these by `import *`: 260 modules of algorithms, of which dbt uses these few.
-_GRAPHS: Final = tuple(f"networkx.{name}" for name in ("algorithms", "drawing", "generators", "linalg", "readwrite"))
+# What dbt uses of them.
 ALGORITHMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("bfs_edges", "edge_bfs", "edge_dfs", "traversal"), "networkx.algorithms.traversal"),
     "connected_components": "networkx.algorithms.components.connected",

@@ -31,13 +31,7 @@ def get_ready(adapters: Iterable[str] = _ADAPTERS) -> None:
 def _import(adapters: Iterable[str]) -> None:
     """Import what a run imports, by the way as well."""
     diet.before_import()
-    modules = (
-        "dbt.cli.main",
-        "wherry_runner.invoke",
-        "wherry_runner.main",
-        *_IMPORTED_LATE,
-        *later.ALGORITHMS.values(),
-    )
+    modules = ("dbt.cli.main", "wherry_runner.invoke", "wherry_runner.main", *_IMPORTED_LATE)
     for module in (*modules, *(f"dbt.task.{verb}" for verb in _VERBS), *adapters, *later.ALGORITHMS.values()):
         import_module(module)
     diet.after_import()

@@ -127,8 +127,11 @@ def _watch(folder: Path) -> int | None:
         return None
     libc = ctypes.CDLL(None, use_errno=True)
     notifier: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if notifier < 0 or libc.inotify_add_watch(notifier, os.fsencode(folder), _CLOSE_WRITE | _MOVED_TO | _CREATE) < 0:
-        return None  # the instance's limit of watches, or a sandbox without them
+    if notifier < 0:  # the user's limit of instances, or a sandbox without them
+        return None
+    if libc.inotify_add_watch(notifier, os.fsencode(folder), _CLOSE_WRITE | _MOVED_TO | _CREATE) < 0:
+        os.close(notifier)
+        return None
     return notifier
 
 

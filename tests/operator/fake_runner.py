@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from wherry.results.codec import EXIT_CODES, NodeResult, Record, Status, encode
+from wherry.results.codec import EXIT_CODES, NodeResult, Record, Status, as_line, encode
 
 if sys.argv[1:2] == ["wait"]:
     sys.path.append(str(Path(__file__).parents[2] / "images/dbt-runner/src"))
@@ -24,13 +24,21 @@ NODE = os.environ["WHERRY_NODE"]
 BALLAST = []
 
 
-def report(word: str) -> None:
+def tell(word: str) -> None:
+    """Report by the log."""
+    sys.stdout.write(as_line(report(word)))
+    sys.stdout.flush()
+
+
+def report(word: str) -> bytes:
     """Write the record; `status` or `status=message`."""
     name, _, message = word.partition("=")
     status = Status(name)
     results = (NodeResult(NODE, name, seconds=0.1, rows=3, message=message),) if message else ()
     path = Path(os.environ.get("TERMINATION_MESSAGE_PATH", "/dev/termination-log"))
-    path.write_bytes(encode(Record(status, node=NODE, results=results, message=message, timings={"run": 0.1})))
+    data = encode(Record(status, node=NODE, results=results, message=message, timings={"run": 0.1}))
+    path.write_bytes(data)
+    return data
 
 
 def finish(word: str) -> None:
@@ -72,6 +80,7 @@ STEPS = {
     "wait": wait_for,
     "allocate": allocate,
     "report": report,
+    "tell": tell,
     "finish": finish,
     "exit": lambda code: (sys.stdout.flush(), os._exit(int(code))),
     "garbage": lambda text: Path(os.environ["TERMINATION_MESSAGE_PATH"]).write_text(text),

@@ -241,7 +241,7 @@ class SilentNode(PodApi):
     def create(self, pod: Any) -> dict[str, Any]:
         return self.pod
 
-    def watch(self, name: str, version: str, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    def watch(self, *_: object) -> Iterator[tuple[str, dict[str, Any]]]:
         threading.Event().wait(0.05)
         yield from ()
 
@@ -287,7 +287,7 @@ def test_a_pod_that_never_started_tells_its_last_warning() -> None:
 class GoneMeanwhile(SilentNode):
     """The watch is cut, and the pod isn't there any more when it is asked for."""
 
-    def watch(self, name: str, version: str, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    def watch(self, *_: object) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "BOOKMARK", {"metadata": {"resourceVersion": "9"}}
         raise ApiError(410, "Expired", "too old")
 
@@ -304,7 +304,7 @@ def test_a_watch_that_is_forbidden_ends_the_try() -> None:
     """A right that is missing is named after a few tries (roles may not be loaded yet), and the pod is deleted."""
 
     class Forbidden(SilentNode):
-        def watch(self, name: str, version: str, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
+        def watch(self, *_: object) -> Iterator[tuple[str, dict[str, Any]]]:
             raise ApiError(403, "Forbidden", "cannot watch resource pods")
             yield
 

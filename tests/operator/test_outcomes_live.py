@@ -30,6 +30,30 @@ def test_a_node_that_succeeds(world: World, dbt_log: Any) -> None:
     assert world.apis[0].calls <= 5, "create, watch, log (twice at most), delete"
 
 
+def test_a_success_that_the_log_tells_is_not_waited_for(world: World, dbt_log: Any) -> None:
+    """The try ends with the record's line, before Kubernetes says that the container ended; its pod goes as ever."""
+    world.image("print:  1 of 1 OK ", "tell:success=SELECT 3", "sleep:60")
+    (done,) = world.until_done()
+    assert done.state == "success"
+    assert dbt_log()[0] == "  1 of 1 OK "
+    assert not [line for line in dbt_log() if "wherry-runner" in line]
+    result = done.result
+    assert result == world.recorded()
+    assert (result["outcome"], result["results"][0]["rows"], result["exit_code"]) == ("success", 3, 0)
+    assert {"seen_finished", "pod_started"} <= set(result["times"])
+    assert "pod_finished" not in result["times"]
+    assert world.trace() == ["1 began"]
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("line", ["\x1fwherry-runner: {}", "\x1fwherry-runner: ", "\x1f"])
+def test_a_line_that_tells_no_record_is_a_line(world: World, dbt_log: Any, line: str) -> None:
+    """Only what the codec takes ends a try."""
+    world.image(f"print:{line}", "print:after", "finish:success")
+    assert world.until_done()[0].state == "success"
+    assert dbt_log()[:2] == [line, "after"]
+
+
 def test_a_warning_is_a_success(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A test that warns: success, and the warning stands in the log as one."""
     world.image("finish:warn=Got 2 results, configured to warn if != 0")

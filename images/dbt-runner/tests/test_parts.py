@@ -20,7 +20,7 @@ from wherry_runner.report import write_record
 from wherry_runner.request import Request, read_request, why_not_slice
 from wherry_runner.slices import LazyGraph, pack, unpack
 
-from wherry.results.codec import NodeResult, Record, Status
+from wherry.results.codec import NodeResult, Record, Status, as_line, encode, of_line
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,8 @@ def test_a_masked_stream_is_a_stream() -> None:
     stream = MaskedStream(inner, Masker({"A_TOKEN": "abcdef"}))
     print("x abcdef y", file=stream)
     assert inner.getvalue() == "x ***** y\n"
+    print(as_line(encode(Record(Status.SUCCESS))), end="", file=stream)
+    assert of_line(inner.getvalue().splitlines()[1]) is None, "only the runner itself tells a record"
     assert not stream.isatty()
 
 
@@ -236,7 +238,7 @@ def test_a_record_that_cannot_be_written_is_no_disaster(tmp_path: Path, capsys: 
     write_record(Record(Status.SUCCESS), Masker({}), {"TERMINATION_MESSAGE_PATH": str(tmp_path)})
     assert "could not be written" in capsys.readouterr().err
     if not Path("/dev/termination-log").exists():
-        write_record(Record(Status.SUCCESS), Masker({}), {})
+        assert write_record(Record(Status.SUCCESS), Masker({}), {}) == b""
 
 
 def test_a_start_imports_what_it_needs() -> None:

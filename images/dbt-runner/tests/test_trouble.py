@@ -17,7 +17,7 @@ import pytest
 from conftest import HERE, SECRET, Done, Release, make_release, run_node
 from wherry_runner import build, slices
 
-from wherry.results.codec import LIMIT, Status
+from wherry.results.codec import LIMIT, MARK, Status, of_line
 
 Pod = Callable[..., Done]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -113,6 +113,20 @@ def test_secrets_are_masked_in_the_log_and_in_the_record(pod: Pod) -> None:
     assert "the token is *****" in done.log
     assert "tok-0123456789" not in done.log
     assert "0123456789" not in str(done.record)
+
+
+def test_a_successs_log_ends_with_its_record(shop: Release) -> None:
+    """So it is known before Kubernetes has seen the container's end; what both streams say comes before it."""
+    log, _ = shop.start("model.shop.stg_orders", "run", "--select", "fqn:shop.stg_orders").communicate(timeout=60)
+    *before, last = log.splitlines()
+    assert of_line(last) == shop.record()
+    assert shop.record().status is Status.SUCCESS
+    assert not [line for line in before if MARK in line]
+
+
+def test_a_failures_log_ends_with_its_message(pod: Pod) -> None:
+    """What isn't a success is judged by how its container ended too."""
+    assert MARK not in pod("model.shop.chatty", "run").log
 
 
 def test_a_missing_secret_is_named(shop: Release) -> None:

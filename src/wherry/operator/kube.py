@@ -7,9 +7,10 @@ event parsed into them costs fifty objects to read four fields.
 import json
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -54,6 +55,36 @@ class ApiError(Exception):
     def transient(self) -> bool:
         """Whether the same call may succeed later."""
         return self.status in (0, 401, 408, 429) or self.status >= 500
+
+
+class Stop:
+    """Ends a stream that another thread reads."""
+
+    def __init__(self) -> None:
+        """Not set."""
+        self.is_set = False
+        self._response: urllib3.BaseHTTPResponse | None = None
+        self._lock = threading.Lock()
+
+    def set(self) -> None:
+        """End the stream that is read, and any that is begun from now on."""
+        with self._lock:
+            self.is_set = True
+            if self._response:
+                _end(self._response)
+
+    @contextmanager
+    def ends(self, response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+        """Let this be the stream, for so long."""
+        with self._lock:
+            self._response = response
+            if self.is_set:
+                _end(response)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._response = None
 
 
 class PodApi:
@@ -111,8 +142,11 @@ class PodApi:
         """What Kubernetes reported about the pod."""
         return list(self._json("GET", "/events", {"fieldSelector": f"involvedObject.name={name}"})["items"])
 
-    def watch(self, name: str, version: str, seconds: float) -> Iterator[tuple[str, Pod]]:
-        """Yield (type, pod) for each change after `version`, for at most `seconds`; ApiError 410 when it is too old."""
+    def watch(self, name: str, version: str, seconds: float, stop: "Stop | None" = None) -> Iterator[tuple[str, Pod]]:
+        """Yield (type, pod) for each change after `version`, for at most `seconds`, or until `stop` is set.
+
+        ApiError 410 when the version is too old.
+        """
         query = {
             "watch": "true",
             "fieldSelector": f"metadata.name={name}",
@@ -120,7 +154,7 @@ class PodApi:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(max(1, int(seconds))),
         }
-        for line in self._lines("/pods", query, silence=seconds + 5):
+        for line in self._lines("/pods", query, seconds + 5, stop or Stop()):
             event = json.loads(line)
             if event["type"] == "ERROR":
                 raise _error(event["object"].get("code", 500), event["object"], {})
@@ -129,7 +163,7 @@ class PodApi:
     def log(self, name: str, container: str, since: str | None) -> Iterator[bytes]:
         """Yield the container's log lines, with their timestamps, as they are printed, until the container ends."""
         query = {"container": container, "follow": "true", "timestamps": "true"}
-        yield from self._lines(f"/pods/{name}/log", query | ({"sinceTime": since} if since else {}), silence=300)
+        yield from self._lines(f"/pods/{name}/log", query | ({"sinceTime": since} if since else {}), 300, Stop())
 
     def _json(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None) -> Pod:
         response = self._request(method, path, query or {}, body, _ANSWER)
@@ -139,8 +173,8 @@ class PodApi:
             raise ApiError(0, "Unreadable", f"{type(error).__name__} in the answer to {method} {path}") from None
         return found if isinstance(found, dict) else {}
 
-    def _lines(self, path: str, query: Mapping[str, str], silence: float) -> Iterator[bytes]:
-        with closing(self._request("GET", path, query, None, silence)) as response:
+    def _lines(self, path: str, query: Mapping[str, str], silence: float, stop: "Stop") -> Iterator[bytes]:
+        with closing(self._request("GET", path, query, None, silence)) as response, stop.ends(response):
             rest = b""
             try:
                 for chunk in response.stream(amt=None, decode_content=False):
@@ -149,7 +183,9 @@ class PodApi:
                     if len(rest) > _LINE_LIMIT:
                         yield rest
                         rest = b""
-            except urllib3.exceptions.HTTPError as error:
+            except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: TLS was ended by `stop`
+                if stop.is_set:
+                    return
                 raise ApiError(0, "Cut", f"{type(error).__name__} while reading {path}") from None
             if rest:
                 yield rest
@@ -209,6 +245,11 @@ def persistently(call: Callable[[], T], patience: float, again: Callable[[ApiErr
             wait = max(error.retry_after, random.uniform(pause / 2 if forbidden else 0, pause))  # noqa: S311
             time.sleep(max(0.0, min(wait, end - time.monotonic())))
             pause = min(2 * pause, 15.0)
+
+
+def _end(response: urllib3.BaseHTTPResponse) -> None:
+    with suppress(OSError, ValueError, RuntimeError):  # it has ended by itself
+        response.shutdown()
 
 
 def _error(status: int, body: Any, headers: Mapping[str, str]) -> ApiError:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from wherry.operator.kube import ApiError, PodApi
+from wherry.results.codec import Record, of_line
 
 _log = logging.getLogger(__name__)
 _STAMP = re.compile(r"(\S+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$")
@@ -18,12 +19,15 @@ class LogFollower:
     """Follows one container's log in a thread of its own, and hands each line to `write` once.
 
     A cut stream is taken up again from the last line's timestamp: lines of that very instant are counted, so that none
-    is lost and none repeated. The thread ends when the stream ends after `finish()`.
+    is lost and none repeated. The thread ends when the stream ends after `finish()`. A line that tells a record is
+    the last: it goes to `hear` instead.
     """
 
-    def __init__(self, api: PodApi, pod: str, container: str, write: Callable[[str], None]) -> None:
+    def __init__(
+        self, api: PodApi, pod: str, container: str, write: Callable[[str], None], hear: Callable[[Record], None]
+    ) -> None:
         """Begin to follow at once."""
-        self._api, self._pod, self._container, self._write = api, pod, container, write
+        self._api, self._pod, self._container, self._write, self._hear = api, pod, container, write, hear
         self._ended, self._deadline = threading.Event(), math.inf
         self._since: str | None = None
         self._last, self._at_last = ("", ""), 0
@@ -72,6 +76,9 @@ class LogFollower:
 
     def _put(self, line: str) -> None:
         text = line.rstrip("\r")
+        if record := of_line(text):
+            self._hear(record)
+            return
         for start in range(0, max(1, len(text)), _CHUNK):
             self._write(text[start : start + _CHUNK])
 

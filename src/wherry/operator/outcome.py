@@ -189,6 +189,13 @@ def terminated(pod: Json) -> Json | None:
     return _container_state(pod).get("terminated")
 
 
+def started_at(pod: Json) -> str | None:
+    """When the container started, by Kubernetes' clock."""
+    state = _container_state(pod)
+    found: str | None = (state.get("terminated") or state.get("running") or {}).get("startedAt")
+    return found
+
+
 def running(pod: Json) -> bool:
     """Whether the container runs now."""
     return "running" in _container_state(pod)

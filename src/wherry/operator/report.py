@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from wherry.operator.outcome import Cause, dbt_message, terminated
+from wherry.operator.outcome import Cause, dbt_message, started_at, terminated
 from wherry.operator.run import Ending
 from wherry.pod import PodPlan, TaskTry
 from wherry.results.breakdown import breakdown
-from wherry.results.codec import Record, as_dict
+from wherry.results.codec import EXIT_CODES, Record, as_dict
 from wherry.teams import format_duration
 
 
@@ -29,7 +29,7 @@ def result(ending: Ending, plan: PodPlan, attempt: TaskTry, memory: str) -> dict
         "namespace": plan.namespace,
         "pod": pod.get("metadata", {}).get("name"),
         "kubernetes_node": pod.get("spec", {}).get("nodeName"),
-        "exit_code": (terminated(pod) or {}).get("exitCode"),
+        "exit_code": _exit_code(ending),
         "memory_limit": memory,
         "adopted": ending.adopted,
         "times": times(ending),
@@ -42,14 +42,13 @@ def result(ending: Ending, plan: PodPlan, attempt: TaskTry, memory: str) -> dict
 def times(ending: Ending) -> dict[str, str]:
     """When each stage was reached, in ISO 8601: our own clock's, and Kubernetes' (`pod_*`, whole seconds)."""
     metadata, status = ending.pod.get("metadata", {}), ending.pod.get("status", {})
-    ended: Mapping[str, Any] = terminated(ending.pod) or {}
     conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
     scheduled = [c for c in conditions if c.get("type") == "PodScheduled" and c.get("status") == "True"]
     found = {
         "pod_created": metadata.get("creationTimestamp"),
         "pod_scheduled": scheduled[0].get("lastTransitionTime") if scheduled else None,
-        "pod_started": ended.get("startedAt"),
-        "pod_finished": ended.get("finishedAt"),
+        "pod_started": started_at(ending.pod),
+        "pod_finished": (terminated(ending.pod) or {}).get("finishedAt"),
     }
     ours = {what: _iso(at) for what, at in ending.marks.items()}
     return ours | {what: at for what, at in found.items() if at}
@@ -75,6 +74,12 @@ def explain(ending: Ending, plan: PodPlan, memory: str, more: str | None) -> str
 def warnings(record: Record) -> list[str]:
     """The warnings of a run that is a success, a line each."""
     return dbt_message(record).splitlines()
+
+
+def _exit_code(ending: Ending) -> int | None:
+    """Kubernetes' word, or where its container was done before Kubernetes saw that, the record's."""
+    found: int | None = (terminated(ending.pod) or {}).get("exitCode")
+    return EXIT_CODES[ending.record.status] if found is None and ending.record else found
 
 
 def _iso(seconds: float) -> str:

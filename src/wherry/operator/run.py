@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from wherry.operator.kube import ApiError, Patience, Pod, PodApi, persistently
+from wherry.operator.kube import ApiError, Patience, Pod, PodApi, Stop, persistently
 from wherry.operator.launch import How, Launch, NotLaunchedError, of_api_error, said_try
 from wherry.operator.logs import LogFollower
 from wherry.operator.outcome import Cause, Outcome, classify, finished, running, stuck, terminated
@@ -45,6 +45,8 @@ class PodRun:
         self.attempt = attempt
         self._api, self._plan, self._tell, self._patience = api, plan, tell, patience
         self._log: LogFollower | None = None
+        self._told: Record | None = None
+        self._stop = Stop()
         self._asked = 0.0
         self._running_since: float | None = None
         self._deleted_since: float | None = None
@@ -73,7 +75,7 @@ class PodRun:
         self._mark("ended")
         self._delete(outcome)
         self._mark("deleted")
-        return Ending(outcome, self.pod or {}, read_record(self.pod), adopted, self.marks)
+        return Ending(outcome, self.pod or {}, self._told or read_record(self.pod), adopted, self.marks)
 
     def delete_and_wait(self, api: PodApi) -> bool:
         """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own.
@@ -96,20 +98,26 @@ class PodRun:
 
     def _wait(self, pod: Pod) -> Outcome:
         gone = False
-        for kind, now in chain([(CHANGED, pod)], changes(self._api, pod, self._remaining, self._patience.api)):
+        following = changes(self._api, pod, self._remaining, self._patience.api, self._stop)
+        for kind, now in chain([(CHANGED, pod)], following):
             self.pod = now
             self._look(now)
             gone = kind == DELETED or "deletionTimestamp" in now["metadata"]
-            if kind == DELETED or finished(now):
+            if kind == DELETED or finished(now) or self._told:
                 break
             if self.killed and not gone:
                 return Outcome(Cause.KILLED, "")
             if early := stuck(now) or self._overdue(now):
                 return early
         self._mark("seen_finished")
-        if self._log and not self._log.finish(self._patience.log):
+        if self._log and not self._told and not self._log.finish(self._patience.log):
             self._tell.line("(the rest of the log didn't come in time)")
-        return classify(self.pod or pod, read_record(self.pod), gone=gone)
+        return classify(self.pod or pod, self._told or read_record(self.pod), gone=gone)
+
+    def _hear(self, record: Record) -> None:
+        """Take the record that the log ends with: there is nothing more to wait for."""
+        self._told = record
+        self._stop.set()
 
     def _look(self, pod: Pod) -> None:
         if pod["spec"].get("nodeName"):
@@ -119,7 +127,7 @@ class PodRun:
         if ran and self._running_since is None:
             self._running_since = time.monotonic()
             self._mark("seen_running")
-            self._log = LogFollower(self._api, pod["metadata"]["name"], CONTAINER, self._tell.line)
+            self._log = LogFollower(self._api, pod["metadata"]["name"], CONTAINER, self._tell.line, self._hear)
         if "deletionTimestamp" in pod["metadata"] and self._deleted_since is None:
             self._deleted_since = time.monotonic()
 

@@ -4,25 +4,27 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-from wherry.operator.kube import FORBIDDEN, ApiError, Pod, PodApi, persistently
+from wherry.operator.kube import FORBIDDEN, ApiError, Pod, PodApi, Stop, persistently
 
 _LONGEST_WATCH = 240.0  # seconds; a connection that died in silence is found out after that
 _PASSING = (403, 410)  # an API server that has just started knows no roles yet; the version asked for is too old
 CHANGED, DELETED, QUIET = "changed", "deleted", "quiet"
 
 
-def changes(api: PodApi, pod: Pod, remaining: Callable[[], float], patience: float) -> Iterator[tuple[str, Pod]]:
+def changes(
+    api: PodApi, pod: Pod, remaining: Callable[[], float], patience: float, stop: Stop | None = None
+) -> Iterator[tuple[str, Pod]]:
     """Yield (CHANGED, pod) for each change after the state given; stop after (DELETED, last state).
 
-    (QUIET, last state) comes when nothing happened for `remaining()` seconds: time to look at the clock. A watch that
-    is cut, refused or too old is begun again after a read of the pod; ApiError when that fails for `patience` seconds,
-    or when watching stays forbidden.
+    (QUIET, last state) comes when nothing happened for `remaining()` seconds, or when `stop` was set: time to look
+    at the clock. A watch that is cut, refused or too old is begun again after a read of the pod; ApiError when that
+    fails for `patience` seconds, or when watching stays forbidden.
     """
     name, uid, failures, forbidden = pod["metadata"]["name"], pod["metadata"]["uid"], 0, 0
     version = pod["metadata"]["resourceVersion"]
     while True:
         try:
-            for kind, found in api.watch(name, version, min(max(1.0, remaining()), _LONGEST_WATCH)):
+            for kind, found in api.watch(name, version, min(max(1.0, remaining()), _LONGEST_WATCH), stop):
                 version, failures = found["metadata"]["resourceVersion"], 0
                 if kind == "BOOKMARK" or found["metadata"].get("uid") != uid:
                     continue

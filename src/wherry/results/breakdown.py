@@ -19,8 +19,8 @@ class Breakdown:
     `parse` is all that the task's process does before it asks for the pod; `start` ends with the first instruction of
     the pod's PID 1. Of a pod that waited, `claim` is the taking of it instead, and `handover` ends when its PID 1 has
     its work: what it did before is no node's time. Then come the runner's own stages, of its `run` what connections and
-    queries took apart from dbt's part; `report` ends when we know that the container ended, `end` when the pod's
-    deletion is asked for.
+    queries took apart from dbt's part; `report` ends when we have its record, or know that the container ended, `end`
+    when the pod's deletion is asked for.
     """
 
     stages: Mapping[str, float]

@@ -1,7 +1,8 @@
 """The record of what one pod did, as it travels from the pod's PID 1 to the operator.
 
 It travels in the container's termination message, which Kubernetes cuts at 4,096 bytes, in the middle of a character
-if need be: so the writer cuts first, where it hurts least, and the reader trusts nothing. Standard library only: the
+if need be: so the writer cuts first, where it hurts least, and the reader trusts nothing. That of a success is told as
+the log's last line too: the kubelet takes up to a second to see that a container ended. Standard library only: the
 runner's wheel carries this one file.
 """
 
@@ -15,6 +16,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 LIMIT: Final = 4096  # bytes; the kubelet's limit on a termination message
+MARK: Final = "\x1f"  # what the line of a record begins with, and the runner lets nobody else print
+_LINE: Final = f"{MARK}wherry-runner: "
 _VERSION: Final = 1
 _READ_LIMIT: Final = 16 * LIMIT  # bytes; what a reader looks at, at most
 _TEXT_FLOOR: Final = 160  # bytes of each free text that are kept before whole results are left out
@@ -125,6 +128,21 @@ def decode(data: bytes | str) -> Record:
         raise RecordError(f'not a result record: expected an object with "v": {_VERSION}')
     values = _read(found, _RECORD_READERS, required=("status",))
     return Record(**values)
+
+
+def as_line(data: bytes) -> str:
+    """Return what `encode` wrote as a line of a log."""
+    return f"{_LINE}{data.decode()}\n"
+
+
+def of_line(line: str) -> Record | None:
+    """Return the record that a line of a log tells; None where it tells none."""
+    if not line.startswith(_LINE):
+        return None
+    try:
+        return decode(line.removeprefix(_LINE))
+    except RecordError:
+        return None
 
 
 def _dump(record: Record) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from wherry.results.codec import EXIT_CODES, Record, Status
+from wherry.results.codec import EXIT_CODES, Record, Status, as_line
 from wherry_runner import diet, slices, waiting
 from wherry_runner.classify import classify, classify_error
 from wherry_runner.mask import MaskedStream, Masker
@@ -77,6 +77,7 @@ def main() -> NoReturn:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    os.dup2(1, 2)  # two streams have no order; the record's line is the last
     args = sys.argv[1:]
     code = _run_what_comes(args[1:]) if args[:1] == [waiting.VERB] else run(args, os.environ)
     sys.stdout.flush()
@@ -113,10 +114,12 @@ def run(args: Sequence[str], env: Mapping[str, str], clock: Stopwatch | None = N
             interrupter.disarm()
             if interrupter.signalled and record.status not in {Status.SUCCESS, Status.WARN}:
                 record = replace(record, status=Status.CANCELLED, message=record.message or "cancelled")
-            write_record(record, mask, env)
+            written, code = write_record(record, mask, env), EXIT_CODES[record.status]
             if record.message:
                 print(f"wherry-runner: {record.status}: {record.message}", file=sys.stderr)
-            return EXIT_CODES[record.status]
+            if written and code == 0:
+                stdout.write(as_line(written))
+            return code
     finally:
         sys.stdout, sys.stderr = stdout, stderr
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
+from wherry.results.codec import MARK
+
 MASK: Final = "*****"
 _SECRET_NAME: Final = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|KEY|PASSPHRASE|CREDENTIAL", re.IGNORECASE)
 _SHORTEST: Final = 4  # characters; anything shorter would mask half of the log and hide nothing
@@ -33,7 +35,10 @@ class Masker:
 
 
 class MaskedStream:
-    """A text stream that masks what is written through it, a write at a time, and flushes at once."""
+    """A text stream that masks what is written through it, a write at a time, and flushes at once.
+
+    What goes through it can't be taken for the line of a record either.
+    """
 
     def __init__(self, stream: TextIO, mask: Masker) -> None:
         """Write to `stream` what `mask` leaves."""
@@ -42,7 +47,7 @@ class MaskedStream:
 
     def write(self, text: str) -> int:
         """Write the text without secrets; dbt hands over one whole message a call."""
-        self._stream.write(self._mask(text))
+        self._stream.write(self._mask(text).replace(MARK, "\ufffd"))
         self._stream.flush()
         return len(text)
 

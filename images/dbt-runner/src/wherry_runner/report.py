@@ -41,19 +41,22 @@ class Stopwatch:
         return {**self.stages, "total": time.perf_counter() - self._began}
 
 
-def write_record(record: Record, mask: Masker, env: Mapping[str, str]) -> None:
+def write_record(record: Record, mask: Masker, env: Mapping[str, str]) -> bytes:
     """Write the record, without secrets, in one write; say so on stderr where that can't be done.
 
-    The path is TERMINATION_MESSAGE_PATH, or Kubernetes' own if it is there: outside of a pod nothing is written.
+    The path is TERMINATION_MESSAGE_PATH, or Kubernetes' own if it is there. Returns what was to be written: nothing
+    outside of a pod.
     """
     named = env.get("TERMINATION_MESSAGE_PATH")
     if not named and not _DEFAULT_PATH.exists():
-        return
+        return b""
+    data = encode(_masked(record, mask))
     try:
         # Not by a rename: the path is a mount of its own.
-        Path(named or _DEFAULT_PATH).write_bytes(encode(_masked(record, mask)))
+        Path(named or _DEFAULT_PATH).write_bytes(data)
     except OSError as error:
         print(f"wherry-runner: the result record could not be written: {error}", file=sys.stderr)
+    return data
 
 
 def peak_memory_mb() -> int:

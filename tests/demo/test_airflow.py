@@ -131,9 +131,17 @@ def test_the_client_logs_in_with_the_password_and_shows_its_token(serve: Serve) 
     ]
 
 
-def test_a_token_that_ran_out_is_renewed(serve: Serve) -> None:
-    """The call is made again with the new one, once; whoever is refused then is told."""
-    api, server = serve({"PATCH /dags/d": [(401, None), (200, {})]})
+def test_a_file_that_is_to_be_read_already_is_not_asked_for_twice(serve: Serve) -> None:
+    """Airflow keeps one such request a file, and refuses a second one until it has read it: that is as good."""
+    api, server = serve({"GET /dags/d": [(200, {"file_token": "t"})], "PUT /parseDagFile/t": [(409, "unique")]})
+    api.reparse("d")
+    assert [asked for asked, *_ in server.asked][1:] == ["GET /dags/d", "PUT /parseDagFile/t"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_ran_out_is_renewed(serve: Serve, status: int) -> None:
+    """Or is another auth manager's. The call is made again with the new one, once; who is refused then is told."""
+    api, server = serve({"PATCH /dags/d": [(status, None), (200, {})]})
     api.unpause("d")
     assert [token for asked, token, _ in server.asked if asked == "PATCH /dags/d"] == ["Bearer first", "Bearer second"]
     assert server.asked[-1][2] == {"is_paused": False}

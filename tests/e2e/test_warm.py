@@ -101,9 +101,9 @@ def test_work_has_an_owner(warm_team: Cluster, pod: Json) -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        {"path": "n", "fieldRef": {"fieldPath": "metadata.annotations['example.com/other']"}},
-        {"path": "n", "fieldRef": {"fieldPath": "metadata.labels"}},
-        {"path": "n", "resourceFieldRef": {"containerName": "dbt", "resource": "limits.cpu"}},
+        {"path": "node", "fieldRef": {"fieldPath": "metadata.annotations['example.com/other']"}},
+        {"path": "node", "fieldRef": {"fieldPath": "metadata.labels"}},
+        {"path": "node", "resourceFieldRef": {"containerName": "dbt", "resource": "limits.cpu"}},
     ],
 )
 def test_no_other_file_is_brought(warm_team: Cluster, item: Json) -> None:

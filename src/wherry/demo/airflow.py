@@ -234,13 +234,19 @@ class AirflowApi:
     def reparse(self, dag_id: str) -> None:
         """Ask the dag-processor to read the DAG's file now rather than at its next turn."""
         token = self._call("GET", f"/dags/{dag_id}")["file_token"]
-        self._call("PUT", f"/parseDagFile/{token}")
+        self._call("PUT", f"/parseDagFile/{token}", done=httpx.codes.CONFLICT)  # it is asked already, and unread yet
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, done: httpx.codes | None = None) -> Any:
+        """Return the answer. `done` is the refusal that says that there is nothing to do any more.
+
+        A login that ran out is a 401; one that another auth manager gave, before an upgrade, is a 403.
+        """
         answer = self._request(method, path, body, again=method == "GET")
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             self.log_in()
             answer = self._http.request(method, path, json=body)
+        if answer.status_code == done:
+            return None
         if answer.is_error:
             raise WherryError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None

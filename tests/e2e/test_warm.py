@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient
+from rich.console import Console
 
 from tests.charts.conftest import ROOT
 from tests.e2e.conftest import WORKER, Cluster, skip_without_cluster
 from tests.e2e.drill import NAMESPACE, SLOW, TEAM, Drill, until
 from tests.pod.examples import FINANCE as PLAN
 from tests.pod.examples import FIRST
+from wherry.cluster import up
 from wherry.pod import make_claim, make_waiting_pod, waiting_label
 from wherry.release import Release
 
@@ -121,11 +123,12 @@ def test_no_other_file_is_brought(warm_team: Cluster, item: Json) -> None:
 def warm_drill(drill: Drill) -> Iterator[Drill]:
     """The team drill with two pods waiting, and afterwards as it was."""
     file = drill.root / "k8s/teams/drill.yaml"
-    for text in (f"{TEAM}warm_pods: 2\n", TEAM):
-        file.write_text(text)
-        drill.cluster.apply_team(drill.cluster.team("drill"))
-        if text != TEAM:
-            yield drill
+    file.write_text(f"{TEAM}warm_pods: 2\n")
+    changed = up.Cluster(drill.cluster.settings, Console(quiet=True))  # it has read the team file, and the other before
+    changed.apply_team(changed.team("drill"))
+    yield Drill(changed, drill.root)
+    file.write_text(TEAM)
+    drill.cluster.apply_team(drill.cluster.team("drill"))
 
 
 @pytest.fixture

@@ -530,6 +530,19 @@ def test_what_waits_gives_way_where_there_is_no_room(warm: World) -> None:
     assert len(waiting(warm)) == 1
 
 
+def test_nothing_gives_way_where_another_pod_is_about_to_end(warm: World) -> None:
+    """A try ends before its pod has gone: that one makes the room, and what waits stays."""
+    warm.image("finish:success", later={2: ["sleep:60"]}, CANCEL_SECONDS="1")
+    wait_with(warm, 1)
+    ending = launch(warm, attempt("other", 2), warm=0).pod["metadata"]["name"]
+    warm.until(lambda: "2 began" in warm.trace())
+    full_quota(warm, 2)
+    connect(warm.plan.namespace).delete(ending)
+    warm.plan = replace(warm.plan, resources=OTHER, warm=0)
+    assert warm.run().state == "success"
+    assert len(ready(warm)) == 1
+
+
 def test_a_full_quota_lets_nothing_wait(warm: World) -> None:
     """A node takes the pod that waits and needs no room; there is none for another one to wait, and that is all."""
     warm.image("sleep:0.5", "finish:success")
@@ -544,6 +557,5 @@ def test_work_of_others_does_not_give_way(warm: World) -> None:
     warm.image("sleep:60")
     (pod,) = wait_with(warm, 1)
     launch(warm, attempt("other"))
-    api, meta = connect(warm.plan.namespace), pod["metadata"]
-    assert not api.delete(meta["name"], uid=meta["uid"], version=meta["resourceVersion"])
+    assert not connect(warm.plan.namespace).delete_as_seen(pod)
     assert len(own(warm, attempt("other"))) == 1

@@ -19,8 +19,9 @@ from wherry.pod import (
     make_claim,
     make_pod,
     make_waiting_pod,
+    team_selector,
     waiting_label,
-    waiting_selector,
+    waits_for_project,
 )
 from wherry.teams import Resources
 
@@ -150,10 +151,12 @@ def test_one_selector_finds_a_trys_pods_and_those_that_wait() -> None:
 
 def test_what_waits_for_a_project_is_found_whatever_its_release() -> None:
     """For a pod that needs its room; none that has a node is among them."""
-    matches = label_predicate(waiting_selector(replace(FINANCE, release_id="fedcba9876543210")))
-    assert matches(as_json(make_waiting_pod(FINANCE, "1")))
-    assert not matches(as_json(make_waiting_pod(GROWTH, "1")))
-    assert not matches(as_json(make_pod(FINANCE, FIRST, ARGS)))
+    plan = replace(FINANCE, release_id="fedcba9876543210")
+    of_team, own = label_predicate(team_selector(plan)), as_json(make_pod(FINANCE, FIRST, ARGS))
+    others = [as_json(make_waiting_pod(each, "1")) for each in (replace(FINANCE, project="other"), GROWTH)]
+    pods = [as_json(make_waiting_pod(FINANCE, "1")), own, *others]
+    assert [of_team(pod) for pod in pods] == [True, True, True, False]
+    assert [waits_for_project(pod, plan) for pod in pods] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("project", ["x" * 60, "a_", "finance"])

@@ -27,6 +27,16 @@ ALPHABETS = (
 WORDS = ("success", "pass", "warn", "fail", "error", "skipped", "runtime error", "no-op")
 
 
+def test_a_record_survives_as_a_line() -> None:
+    """One line, whatever its texts hold; any other line tells none."""
+    record = Record(Status.SUCCESS, node="model.shop.é", message="two\nlines\x1f\u2028")
+    line = codec.as_line(encode(record))
+    assert line.count("\n") == 1
+    assert codec.of_line(line.rstrip("\n")) == decode(encode(record))
+    for other in ("", "wherry-runner: {}", line[1:], f" {line}", f"{codec.MARK}wherry-runner: {{}}", line[:-5]):
+        assert codec.of_line(other) is None
+
+
 def text(dice: random.Random, longest: int) -> str:
     """Return a text of one alphabet, some of them hostile."""
     alphabet = dice.choice(ALPHABETS)

@@ -139,6 +139,8 @@ def test_a_masked_stream_is_a_stream() -> None:
     assert inner.getvalue() == "x ***** y\n"
     print(as_line(encode(Record(Status.SUCCESS))), end="", file=stream)
     assert of_line(inner.getvalue().splitlines()[1]) is None, "only the runner itself tells a record"
+    stream.writelines(["abcdef\n"])
+    assert inner.getvalue().endswith("\n*****\n")
     assert not stream.isatty()
 
 

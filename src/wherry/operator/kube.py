@@ -142,7 +142,7 @@ class PodApi:
         """What Kubernetes reported about the pod."""
         return list(self._json("GET", "/events", {"fieldSelector": f"involvedObject.name={name}"})["items"])
 
-    def watch(self, name: str, version: str, seconds: float, stop: "Stop | None" = None) -> Iterator[tuple[str, Pod]]:
+    def watch(self, name: str, version: str, seconds: float, stop: Stop | None = None) -> Iterator[tuple[str, Pod]]:
         """Yield (type, pod) for each change after `version`, for at most `seconds`, or until `stop` is set.
 
         ApiError 410 when the version is too old.
@@ -173,11 +173,13 @@ class PodApi:
             raise ApiError(0, "Unreadable", f"{type(error).__name__} in the answer to {method} {path}") from None
         return found if isinstance(found, dict) else {}
 
-    def _lines(self, path: str, query: Mapping[str, str], silence: float, stop: "Stop") -> Iterator[bytes]:
+    def _lines(self, path: str, query: Mapping[str, str], silence: float, stop: Stop) -> Iterator[bytes]:
         with closing(self._request("GET", path, query, None, silence)) as response, stop.ends(response):
             rest = b""
             try:
                 for chunk in response.stream(amt=None, decode_content=False):
+                    if stop.is_set:  # by ending TLS it may let undeciphered bytes through
+                        return
                     *lines, rest = (rest + chunk).split(b"\n")
                     yield from lines
                     if len(rest) > _LINE_LIMIT:
@@ -187,7 +189,7 @@ class PodApi:
                 if stop.is_set:
                     return
                 raise ApiError(0, "Cut", f"{type(error).__name__} while reading {path}") from None
-            if rest:
+            if rest and not stop.is_set:
                 yield rest
 
     def _request(

@@ -25,8 +25,9 @@ from wherry.pod import (
     make_claim,
     make_pod,
     preference,
+    team_selector,
     waiting_label,
-    waiting_selector,
+    waits_for_project,
 )
 
 _log = logging.getLogger(__name__)
@@ -150,12 +151,13 @@ class Launch:
             return False
         self._crowded, now = True, datetime.now(UTC)
         with suppress(ApiError):
-            found = [pod for pod in self.api.find(waiting_selector(self.plan)) if not finished(pod)]
-            if any("deletionTimestamp" in pod["metadata"] for pod in found):
-                return True  # it makes room as soon as it has ended: no second one has to go
+            found = [pod for pod in self.api.find(team_selector(self.plan)) if not finished(pod)]
+            if any(_is_ending(pod, now) for pod in found):
+                return True  # it makes room soon: no other one has to go
             for pod in found:
-                label = pod["metadata"]["labels"][INSTANCE_LABEL]
-                if label != self._waiting or not claimable(pod, now, self.plan.idle):
+                label = pod["metadata"]["labels"].get(INSTANCE_LABEL)
+                mine = label == self._waiting and claimable(pod, now, self.plan.idle)
+                if waits_for_project(pod, self.plan) and not mine:
                     self.api.delete_as_seen(pod)
                     break
         return True
@@ -211,6 +213,12 @@ def adoptable(pod: Pod, wanted: V1Pod) -> bool:
     this_try = said_try(pod) == wished[f"{PREFIX}/try"]
     alive = not finished(pod) or pod["status"].get("phase") == "Succeeded"
     return same and (this_try or alive) and not pod["metadata"].get("deletionTimestamp")
+
+
+def _is_ending(pod: Pod, now: datetime) -> bool:
+    """Whether the pod is being deleted, and not past its grace yet, as it is on a node that is lost."""
+    gone = pod["metadata"].get("deletionTimestamp")
+    return bool(gone) and datetime.fromisoformat(gone) > now
 
 
 def said_try(pod: Pod) -> str:

@@ -20,7 +20,7 @@ class LogFollower:
 
     A cut stream is taken up again from the last line's timestamp: lines of that very instant are counted, so that none
     is lost and none repeated. The thread ends when the stream ends after `finish()`. A line that tells a record is
-    the last: it goes to `hear` instead.
+    the last, and goes to `hear` instead: then the thread ends with the stream, whatever ends that.
     """
 
     def __init__(
@@ -77,6 +77,8 @@ class LogFollower:
     def _put(self, line: str) -> None:
         text = line.rstrip("\r")
         if record := of_line(text):
+            self._deadline = 0.0
+            self._ended.set()
             self._hear(record)
             return
         for start in range(0, max(1, len(text)), _CHUNK):

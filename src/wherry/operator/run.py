@@ -69,7 +69,7 @@ class PodRun:
         except NotLaunchedError as error:
             outcome = error.outcome
         except ApiError as error:
-            outcome = of_api_error(error, self._plan)
+            outcome = classify(self.pod or {}, self._told) if self._told else of_api_error(error, self._plan)
         if self.killed:
             outcome = Outcome(Cause.KILLED, "the task was stopped; its pod is deleted")
         self._mark("ended")

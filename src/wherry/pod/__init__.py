@@ -14,8 +14,9 @@ from wherry.pod.warm import (
     make_claim,
     make_waiting_pod,
     preference,
+    team_selector,
     waiting_label,
-    waiting_selector,
+    waits_for_project,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "more_memory",
     "pod_name",
     "preference",
+    "team_selector",
     "waiting_label",
-    "waiting_selector",
+    "waits_for_project",
 ]

@@ -54,10 +54,16 @@ def launch_selector(attempt: TaskTry, waiting: str) -> str:
     return f"{MANAGED_BY_LABEL}=wherry,{INSTANCE_LABEL} in ({instance_hash(attempt)},{waiting})"
 
 
-def waiting_selector(plan: PodPlan) -> str:
-    """The label selector of all pods that wait for the plan's project, whatever their release: they have no task."""
-    mine = f"{PREFIX}/team={label_value(plan.team)},{PREFIX}/project={label_value(plan.project)}"
-    return f"{MANAGED_BY_LABEL}=wherry,{mine},{INSTANCE_LABEL},!{PREFIX}/task"
+def team_selector(plan: PodPlan) -> str:
+    """The label selector of all pods of the plan's team."""
+    return f"{MANAGED_BY_LABEL}=wherry,{PREFIX}/team={label_value(plan.team)}"
+
+
+def waits_for_project(pod: Mapping[str, Any], plan: PodPlan) -> bool:
+    """Whether a pod of the team waits for work of the plan's project, whatever its release: it has no task."""
+    labels = pod["metadata"]["labels"]
+    mine = labels.get(f"{PREFIX}/project") == label_value(plan.project)
+    return mine and INSTANCE_LABEL in labels and f"{PREFIX}/task" not in labels
 
 
 def make_claim(plan: PodPlan, attempt: TaskTry, args: Sequence[str], pod: Mapping[str, Any], now: datetime) -> Any:

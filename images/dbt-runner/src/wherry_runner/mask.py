@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
@@ -50,6 +50,11 @@ class MaskedStream:
         self._stream.write(self._mask(text).replace(MARK, "\ufffd"))
         self._stream.flush()
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of them so."""
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -91,6 +91,7 @@ def test_a_waiting_pod_is_claimed_once(warm_team: Cluster, pod: Json) -> None:
         assert "what a pod is for is said when it is made" in patch(warm_team, pod, change), change
     assert "less than or equal to previous value" in patch(warm_team, pod, {"spec": {"activeDeadlineSeconds": 9999}})
     assert patch(warm_team, pod, {"metadata": {"labels": {"wherry.dev/note": "x"}}}) == ""
+    assert patch(warm_team, pod, {"metadata": {"annotations": {"wherry.dev/nudge": "0"}}}) == ""
 
 
 def test_work_has_an_owner(warm_team: Cluster, pod: Json) -> None:

@@ -9,15 +9,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import CoreV1Api
 
 from tests.operator.conftest import World, later
+from wherry.localcluster import pods
+from wherry.localcluster.volumes import fill
+from wherry.operator import warm as operator_warm
 from wherry.operator.kube import ApiError, Patience, PodApi, connect
 from wherry.operator.launch import How, Launch, Launched
-from wherry.operator.warm import keep_warm
+from wherry.operator.warm import NUDGE, keep_warm
 from wherry.pod import TaskTry, instance_hash, make_waiting_pod
 from wherry.teams import Resources
 
@@ -375,6 +379,34 @@ def test_a_task_that_is_stopped_while_its_claim_is_under_way(warm: World, monkey
     monkeypatch.setattr(PodApi, "patch", stopped)
     assert warm.run().result["outcome"] == "killed"
     warm.until(lambda: not [pod for pod in warm.pods() if "wherry.dev/task" in pod["metadata"]["labels"]])
+
+
+def late(folder: Path, pod: Pod) -> None:
+    """Leave a pod's files as they are when it is claimed, until it is changed once more."""
+    said = pod["metadata"].get("annotations") or {}
+    if "wherry.dev/work" not in said or NUDGE in said:
+        fill(folder, pod)
+
+
+@pytest.mark.parametrize(("written", "pauses", "nudges"), [(late, (0.5, 60.0), 1), (fill, (60.0,), 0)])
+def test_a_kubelet_that_misses_a_claim_is_told_again(
+    warm: World, monkeypatch: pytest.MonkeyPatch, written: Any, pauses: tuple[float, ...], nudges: int
+) -> None:
+    """A pod that says nothing is changed once more, and begins; one that begins is left alone."""
+    patch, changes = PodApi.patch, []
+
+    def spied(api: PodApi, name: str, change: Any) -> Pod:
+        changes.append(change["metadata"]["annotations"])
+        return patch(api, name, change)
+
+    monkeypatch.setattr(PodApi, "patch", spied)
+    monkeypatch.setattr(operator_warm, "_NUDGES", pauses)
+    monkeypatch.setattr(pods, "fill", written)
+    warm.image("print:working", "finish:success")
+    wait_with(warm, 1)
+    done = warm.run()
+    assert (done.state, "-waits-" in done.result["pod"]) == ("success", True)
+    assert sum(NUDGE in change for change in changes) == nudges
 
 
 def test_a_pod_that_dies_while_it_waits(warm: World) -> None:

@@ -1,5 +1,6 @@
 """One pod from its request to its deletion."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from wherry.operator.kube import ApiError, Patience, Pod, PodApi, Stop, persiste
 from wherry.operator.launch import How, Launch, NotLaunchedError, of_api_error, said_try
 from wherry.operator.logs import LogFollower
 from wherry.operator.outcome import Cause, Outcome, classify, finished, running, stuck, terminated
-from wherry.operator.warm import keep_warm
+from wherry.operator.warm import keep_warm, nudge
 from wherry.operator.watch import CHANGED, DELETED, changes, wait_gone
 from wherry.pod import CONTAINER, PodPlan, TaskTry, instance_selector
 from wherry.results.codec import Record, RecordError, decode
@@ -47,6 +48,7 @@ class PodRun:
         self._log: LogFollower | None = None
         self._told: Record | None = None
         self._stop = Stop()
+        self._begun = threading.Event()
         self._asked = 0.0
         self._running_since: float | None = None
         self._deleted_since: float | None = None
@@ -65,11 +67,14 @@ class PodRun:
             self._mark("claimed" if launched.how is How.CLAIMED else "created")
             if launched.waiting is not None:
                 keep_warm(self._api, self._plan, launched)
+            if launched.how is How.CLAIMED:
+                nudge(self._api, self.pod, self._begun)
             outcome = self._wait(self.pod)
         except NotLaunchedError as error:
             outcome = error.outcome
         except ApiError as error:
             outcome = classify(self.pod or {}, self._told) if self._told else of_api_error(error, self._plan)
+        self._begun.set()
         if self.killed:
             outcome = Outcome(Cause.KILLED, "the task was stopped; its pod is deleted")
         self._mark("ended")
@@ -114,6 +119,10 @@ class PodRun:
             self._tell.line("(the rest of the log didn't come in time)")
         return classify(self.pod or pod, self._told or read_record(self.pod), gone=gone)
 
+    def _line(self, text: str) -> None:
+        self._begun.set()
+        self._tell.line(text)
+
     def _hear(self, record: Record) -> None:
         """Take the record that the log ends with: there is nothing more to wait for."""
         self._told = record
@@ -127,7 +136,7 @@ class PodRun:
         if ran and self._running_since is None:
             self._running_since = time.monotonic()
             self._mark("seen_running")
-            self._log = LogFollower(self._api, pod["metadata"]["name"], CONTAINER, self._tell.line, self._hear)
+            self._log = LogFollower(self._api, pod["metadata"]["name"], CONTAINER, self._line, self._hear)
         if "deletionTimestamp" in pod["metadata"] and self._deleted_since is None:
             self._deleted_since = time.monotonic()
 

@@ -6,15 +6,24 @@ With a task it reads as that task's own process does.
 
 import json
 import os
+import re
 import resource
 import sys
 import time
+from pathlib import Path
 
 
 def cpu() -> float:
     """CPU-seconds of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def peak_mb() -> float:
+    """The most memory held at once. On Linux not by ru_maxrss, which begins with that of the process before exec."""
+    status = Path("/proc/self/status")
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
 
 
 def main(file: str, dag_id: str | None = None, task_id: str | None = None) -> None:
@@ -42,7 +51,7 @@ def main(file: str, dag_id: str | None = None, task_id: str | None = None) -> No
         "serialise": cpu() - parsed,
         "serialised_mb": size / 1e6,
         "tasks": sum(len(dag.task_dict) for dag in bag.dags.values()),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(found))
 

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubernetes.client import ApiClient
 from rich.console import Console
 
 from tests.charts.conftest import CHARTS, ROOT, module
-from tests.e2e.drill import NAMESPACE, SLOW, SLOWLY, TEAM, WORKLOADS, Drill, latest
+from tests.e2e.drill import NAMESPACE, SLOW, SLOWLY, TEAM, WORKLOADS, Drill, latest, until
+from tests.pod.examples import FINANCE, FIRST
 from wherry.cluster import up
 from wherry.cluster.settings import AIRFLOW as AIRFLOW_NAMESPACE
 from wherry.cluster.settings import Settings
 from wherry.demo.layout import Layout
+from wherry.pod import make_pod
 from wherry.release import Release
 
 tools = module(CHARTS / "tools.py")
@@ -62,6 +65,15 @@ class Cluster:
         ]
         done = self._run(self.helm, *arguments)
         assert done.returncode == 0, done.stderr
+        self._wait_for_policy(team)
+
+    def _wait_for_policy(self, team: str) -> None:
+        """Wait until the API server judges by the team's policy, which it takes up some seconds after it was made."""
+        plan = replace(FINANCE, team=team, namespace=team, image=f"wherry.local/{team}-finance:0123456789abcdef")
+        pod = ApiClient().sanitize_for_serialization(make_pod(plan, FIRST, ["build"]))
+        del pod["metadata"]["labels"]
+        create = ("create", "--dry-run=server", "-f", "-")
+        until(lambda: "are required" in self(*create, user=WORKER, body=pod).stderr, 60)
 
     def uninstall(self, team: str) -> None:
         """Remove a team's release and, which the chart doesn't, its namespace."""

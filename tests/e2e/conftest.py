@@ -73,7 +73,7 @@ class Cluster:
         pod = ApiClient().sanitize_for_serialization(make_pod(plan, FIRST, ["build"]))
         del pod["metadata"]["labels"]
         create = ("create", "--dry-run=server", "-f", "-")
-        until(lambda: "are required" in self(*create, user=WORKER, body=pod).stderr, 60)
+        until(lambda: f"'wherry-{team}'" in self(*create, user=WORKER, body=pod).stderr, 60)
 
     def uninstall(self, team: str) -> None:
         """Remove a team's release and, which the chart doesn't, its namespace."""

@@ -18,7 +18,7 @@ from wherry.cluster import up
 from wherry.cluster.settings import AIRFLOW as AIRFLOW_NAMESPACE
 from wherry.cluster.settings import Settings
 from wherry.demo.layout import Layout
-from wherry.pod import make_pod
+from wherry.pod import PodPlan, make_pod
 from wherry.release import Release
 
 tools = module(CHARTS / "tools.py")
@@ -31,6 +31,11 @@ def skip_without_cluster() -> None:
     if not os.environ.get("WHERRY_E2E_KUBECONFIG"):
         reason = "no cluster: set WHERRY_E2E_KUBECONFIG to the kubeconfig of one that may be written to"
         pytest.skip(reason, allow_module_level=True)
+
+
+def plan_of(team: str) -> PodPlan:
+    """What a pod of a team is like; its image exists nowhere, so it never runs."""
+    return replace(FINANCE, team=team, namespace=team, image=f"wherry.local/{team}-finance:0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,7 @@ class Cluster:
 
     def _wait_for_policy(self, team: str) -> None:
         """Wait until the API server judges by the team's policy, which it takes up some seconds after it was made."""
-        plan = replace(FINANCE, team=team, namespace=team, image=f"wherry.local/{team}-finance:0123456789abcdef")
-        pod = ApiClient().sanitize_for_serialization(make_pod(plan, FIRST, ["build"]))
+        pod = ApiClient().sanitize_for_serialization(make_pod(plan_of(team), FIRST, ["build"]))
         del pod["metadata"]["labels"]
         create = ("create", "--dry-run=server", "-f", "-")
         until(lambda: f"'wherry-{team}'" in self(*create, user=WORKER, body=pod).stderr, 60)

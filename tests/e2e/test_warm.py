@@ -11,7 +11,7 @@ from kubernetes.client import ApiClient
 from rich.console import Console
 
 from tests.charts.conftest import ROOT
-from tests.e2e.conftest import WORKER, Cluster, skip_without_cluster
+from tests.e2e.conftest import WORKER, Cluster, plan_of, skip_without_cluster
 from tests.e2e.drill import NAMESPACE, SLOW, TEAM, Drill, until
 from tests.pod.examples import FINANCE as PLAN
 from tests.pod.examples import FIRST
@@ -28,9 +28,8 @@ ARGS = ["build", "--select", "fqn:finance.fct_orders"]
 
 
 def waiting_pod(team: str, seed: str = "1") -> Json:
-    """A pod that waits in the team's namespace, as Airflow asks for it; its image exists nowhere, so it never runs."""
-    plan = replace(PLAN, team=team, namespace=team, image=f"wherry.local/{team}-finance:0123456789abcdef")
-    pod: Json = ApiClient().sanitize_for_serialization(make_waiting_pod(plan, seed))
+    """A pod that waits in the team's namespace, as Airflow asks for it."""
+    pod: Json = ApiClient().sanitize_for_serialization(make_waiting_pod(plan_of(team), seed))
     return pod
 
 

@@ -80,7 +80,7 @@ class PodRun:
         self._mark("ended")
         self._delete(outcome)
         self._mark("deleted")
-        return Ending(outcome, self.pod or {}, self._told or read_record(self.pod), adopted, self.marks)
+        return Ending(outcome, self.pod or {}, self._record(), adopted, self.marks)
 
     def delete_and_wait(self, api: PodApi) -> bool:
         """Delete the pod and give dbt its grace to cancel; for a signal handler, which brings an `api` of its own.
@@ -117,7 +117,10 @@ class PodRun:
         self._mark("seen_finished")
         if self._log and not self._told and not self._log.finish(self._patience.log):
             self._tell.line("(the rest of the log didn't come in time)")
-        return classify(self.pod or pod, self._told or read_record(self.pod), gone=gone)
+        return classify(self.pod or pod, self._record(), gone=gone)
+
+    def _record(self) -> Record | None:
+        return self._told or read_record(self.pod)
 
     def _line(self, text: str) -> None:
         self._begun.set()

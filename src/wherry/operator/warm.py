@@ -29,15 +29,13 @@ def keep_warm(api: PodApi, plan: PodPlan, launched: Launched) -> threading.Threa
     return thread
 
 
-def nudge(api: PodApi, pod: Pod, begun: threading.Event) -> threading.Thread:
+def nudge(api: PodApi, pod: Pod, begun: threading.Event) -> None:
     """Change a pod that was handed its work once more, and again, in a thread, as long as it hasn't begun.
 
     The kubelet writes a pod's annotations into its files whenever the pod changes, within a tenth of a second; but now
     and then it doesn't, and would at its next full round, a minute later. Seen on kind: 2 of 33 times.
     """
-    thread = threading.Thread(target=_nudge, args=(api, pod["metadata"]["name"], begun), name="nudge", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=_nudge, args=(api, pod["metadata"]["name"], begun), name="nudge", daemon=True).start()
 
 
 def _nudge(api: PodApi, name: str, begun: threading.Event) -> None:

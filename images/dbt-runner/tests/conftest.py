@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest import mock
 
 import psycopg2
@@ -136,3 +136,32 @@ def run_node(release: Release, node: str, verb: str, *args: str, select: str = "
 def pod(shop: Release) -> Callable[..., Done]:
     """Return a way to run a node of the sample project."""
     return lambda node, verb, *args, **more: run_node(shop, node, verb, *args, **more)
+
+
+# Bakes into the files that it is told.
+_BAKE: Final = """
+import sys
+from pathlib import Path
+from wherry_runner import bake, bundle, generated
+bundle.PATH, generated.PATH = sys.argv[1], Path(sys.argv[2])
+bake.main()
+"""
+
+
+def run_in_process(program: str, *args: str, **env: str) -> str:
+    """Run a program in a process of its own, without coverage, whose modules would count; return its last line."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")} | env
+    done = subprocess.run(
+        [sys.executable, "-c", program, *args], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="session")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Bake into files of the tests' own: the bundle, and what is generated."""
+    folder = tmp_path_factory.mktemp("baked") / "__pycache__"
+    files = str(folder / "bundle.bin"), str(folder / "generated.bin")
+    assert files[0] in run_in_process(_BAKE, *files, "--bundle")
+    return files

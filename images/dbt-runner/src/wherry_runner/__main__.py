@@ -1,5 +1,22 @@
-"""The image's entrypoint: `python -m wherry_runner build --select fqn:shop.orders`."""
+"""The image's entrypoint: `wherry-runner build --select fqn:shop.orders`, or `python -m wherry_runner`."""
 
-from wherry_runner.main import main
+import gc
+from typing import NoReturn
 
-main()
+from wherry_runner import bundle
+
+
+def main() -> NoReturn:
+    """Run the runner, with what an image's build has made in advance."""
+    gc.disable()  # what is imported stays; `wherry_runner.main` and `wherry_runner.waiting` enable it again
+    bundle.use()
+    from wherry_runner import generated
+
+    generated.before_import()
+    from wherry_runner.main import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

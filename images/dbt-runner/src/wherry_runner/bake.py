@@ -1,15 +1,16 @@
-"""Compiles once what every pod would compile at its start: `python -m wherry_runner.bake`, when an image is built.
+"""Makes once what every pod would make at its start: `python -m wherry_runner.bake --bundle`, when an image is built.
 
-What a pod imports and has compiled, and the macros of dbt and its adapters. A project's own are left to its pods.
+What a pod has compiled (`generated`), the macros of dbt and its adapters among it; a project's own are left to it.
+With --bundle also what it imports and what mashumaro writes for it (`bundle`): for images, where each process is new.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final
 
-from wherry_runner import generated
-from wherry_runner.ready import get_ready
+from wherry_runner import bundle, generated
 
 _BLOCKS: Final = {"macro", "materialization", "test", "data_test"}  # as dbt.parser.macros reads a file
 
@@ -17,9 +18,17 @@ _BLOCKS: Final = {"macro", "materialization", "test", "data_test"}  # as dbt.par
 def main() -> None:
     """Bake, and say how much."""
     generated.PATH.unlink(missing_ok=True)  # nothing that isn't used any more is kept
+    generated.before_import()  # before most is imported, as in `__main__`
+    from wherry_runner import methods
+    from wherry_runner.ready import get_ready
+
+    written = methods.record()
     get_ready()
     compile_macros()
     print(f"{generated.PATH}: {generated.write()} pieces of code")
+    if "--bundle" in sys.argv:
+        whole = {key: method for key, each in written.items() if (method := each.whole())}
+        print(f"{bundle.PATH}: {bundle.write(whole)} modules, {len(whole)} of {len(written)} methods")
 
 
 def compile_macros() -> None:

@@ -6,14 +6,18 @@ The tests hold dbt to the shapes that these functions rely on, so that an upgrad
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
+import inspect
 import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any
 
-from wherry_runner import generated, later
+from wherry_runner import bundle, generated, later, methods
 
 
 @cache
@@ -21,7 +25,12 @@ def before_import() -> None:
     """Apply what must be in place before dbt is imported."""
     later.before_import()
     generated.before_import()
+    if found := bundle.used():
+        methods.take(found)
     _make_methods_when_they_are_called()
+    _leave_signatures_out_of_docstrings()
+    _look_for_no_other_graphs()
+    _know_how_americans_write_numbers()
     _lock_without_a_tracker_process()
     # Else each login of Snowflake's asks the metadata servers of three clouds where it is: 0.2 s where none answers.
     os.environ.setdefault("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
@@ -97,6 +106,38 @@ def _make_methods_when_they_are_called() -> None:
 
     for verb, name in (("from", "compile_mixin_unpacker"), ("to", "compile_mixin_packer")):
         setattr(mixin, name, later(verb, getattr(mixin, name)))
+
+
+def _leave_signatures_out_of_docstrings() -> None:
+    """Give dataclasses without a docstring their name as one: dataclasses works out a signature for each of 450."""
+
+    def no_signature(_contract: type) -> Any:
+        raise ValueError
+
+    own = SimpleNamespace(**vars(inspect) | {"signature": no_signature})
+    setattr(dataclasses, "inspect", own)  # noqa: B010 - Python's own name, replaced
+
+
+def _look_for_no_other_graphs() -> None:
+    """Have networkx find no packages that compute for it: it reads the metadata of all packages, twice."""
+    find = importlib.metadata.entry_points
+
+    def entry_points(**chosen: Any) -> Any:
+        foreign = str(chosen.get("group", "")).startswith("networkx.")
+        return importlib.metadata.EntryPoints() if foreign else find(**chosen)
+
+    setattr(importlib.metadata, "entry_points", entry_points)  # noqa: B010 - as above
+
+
+def _know_how_americans_write_numbers() -> None:
+    """Tell agate the one thing that it asks Babel: 40 ms of reading what is known of the language and its calendars."""
+    from agate.data_types import number
+
+    known = {"en_US": SimpleNamespace(number_symbols={"latn": {"group": ",", "decimal": "."}})}
+    locale: Any = number.Locale
+    parse = locale.parse
+    own = SimpleNamespace(parse=lambda name: known.get(name) or parse(name))
+    setattr(number, "Locale", own)  # noqa: B010 - agate's own name, replaced
 
 
 def _lock_without_a_tracker_process() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from wherry.results.codec import NodeResult
+from wherry_runner.connections import Reuse, time_connections
 from wherry_runner.request import Request
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Listener:
     results: list[NodeResult] = field(default_factory=list)
     query_seconds: float = 0.0
     connect_seconds: float = 0.0
+    reuse: Reuse = field(default_factory=Reuse)
 
     def __call__(self, event: Any) -> None:
         """Hear one event; dbt calls this in the thread that fired it."""
@@ -56,6 +57,7 @@ class Listener:
         elif name == "FoundStats":  # after the adapter was made, before its first query
             tag_queries(self.tag)
             time_connections(self._connected)
+            self.reuse.begin()
 
     def _connected(self, seconds: float) -> None:
         self.connect_seconds += seconds
@@ -66,6 +68,7 @@ def run_dbt(request: Request, target: str, manifest: Manifest | None, listener: 
     from dbt.cli.main import dbtRunner
 
     done = dbtRunner(manifest=manifest, callbacks=[listener]).invoke(arguments(request, target))
+    listener.reuse.end()
     found = getattr(done.result, "results", None)
     results = tuple(listener.results) if found is None else tuple(_result(item) for item in found)
     if done.exception is not None:
@@ -101,25 +104,6 @@ def tag_queries(tag: str) -> None:
         if tag and header is not None:
             header.generator = _tagged(tag, header.generator)
             header.reset()
-
-
-def time_connections(tell: Callable[[float], None]) -> None:
-    """Tell how long each connection takes to open."""
-    from dbt.adapters.factory import FACTORY
-
-    def timed(open_: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def open_and_tell(connection: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return open_(connection)
-            finally:
-                tell(time.perf_counter() - began)
-
-        return open_and_tell
-
-    for adapter in FACTORY.adapters.values():
-        manager: Any = adapter.connections
-        manager.open = timed(type(manager).open)
 
 
 def _tagged(tag: str, own: Callable[[str, Any], str]) -> Callable[[str, Any], str]:

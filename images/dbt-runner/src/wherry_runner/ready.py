@@ -16,7 +16,7 @@ from typing import Any, Final, get_args, get_type_hints
 from wherry_runner import diet, later
 
 _VERBS: Final = ("build", "freshness", "run", "seed", "snapshot", "test")
-_IMPORTED_LATE: Final = ("babel.dates", "dbt.parser.sql", "dbt_common.clients.agate_helper", "opentelemetry.trace")
+_IMPORTED_LATE: Final = ("dbt.parser.sql", "dbt_common.clients.agate_helper", "opentelemetry.trace")
 _ADAPTERS: Final = ("postgres", "snowflake")
 
 
@@ -35,6 +35,8 @@ def _import(adapters: Iterable[str]) -> None:
     for module in (*modules, *(f"dbt.task.{verb}" for verb in _VERBS), *adapters, *later.ALGORITHMS.values()):
         import_module(module)
     diet.after_import()
+    lexer: Any = import_module("sqlparse.lexer").Lexer
+    lexer.get_default_instance()  # dbt has its patterns compiled in each run
 
 
 def _contracts(adapters: Iterable[str]) -> set[type]:

@@ -23,7 +23,7 @@ from wherry.operator.kube import PodApi, connect
 from wherry.results.store import ResultStore
 
 Sample = tuple[str, str, str, float]
-_RUN_SECONDS = 1800.0
+_RUN_SECONDS = 3600.0
 _WARM_UP = 5.0  # seconds in which the last pods that wait have imported dbt
 
 

@@ -33,9 +33,13 @@ Cpu = Mapping[str, float]
 
 @dataclass(frozen=True)
 class BenchLayout(Layout):
-    """Everything is below the state folder; `parallelism` is what Airflow runs at once, and the pool's slots."""
+    """Everything is below the state folder; `parallelism` is what Airflow runs at once, and the pool's slots.
+
+    `patience`: seconds that the stock operators give a pod to start; 0: their default.
+    """
 
     parallelism: int = field(default=PARALLELISM)
+    patience: int = 0
 
     @property
     def dags(self) -> Path:
@@ -62,6 +66,7 @@ class BenchLayout(Layout):
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a busy machine fails no run
             "BENCH_CALLS": str(self.calls),
+            "BENCH_PATIENCE": str(self.patience),
             "BENCH_LOCAL_SETTINGS": str(REPOSITORY / "images/airflow/airflow_local_settings.py"),
             "BENCH_PROJECTS": str(self.stock / "projects.json"),
             "PYTHONPATH": f"{HERE / 'airflow'}",

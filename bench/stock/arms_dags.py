@@ -17,7 +17,9 @@ SCRATCH = "/scratch"
 
 def pod_arguments(project: dict[str, Any]) -> dict[str, Any]:
     """What any pod needs here: image, namespace, Secret, room, a folder to write to, and how to reach the cluster."""
+    patience = int(os.environ["BENCH_PATIENCE"])
     return {
+        **({"startup_timeout_seconds": patience} if patience else {}),
         "image": project["image"],
         "namespace": "team-bench",
         "service_account_name": "runner",

@@ -80,13 +80,19 @@ def write(methods: Mapping[str, tuple[Sequence[Name], Sequence[Strategy], Sequen
     """Keep the modules that this process has imported, and these methods; return how many modules that is."""
     pieces = bytearray()
 
-    def put(code: CodeType) -> _Place:
-        piece = marshal.dumps(code)
+    def put(piece: bytes) -> _Place:
         pieces.extend(piece)
         return len(pieces) - len(piece), len(piece)
 
-    modules = {name: (origin, package, *_stat(origin), put(code)) for name, origin, package, code in _imported()}
-    kept = {key: (*(tuple(each) for each in facts), tuple(map(put, codes))) for key, (*facts, codes) in methods.items()}
+    modules = {
+        name: (origin, is_package, *_stat(origin), put(marshal.dumps(code)))
+        for name, origin, is_package, code in _imported()
+    }
+    # Version 2 knows no references: which there are depends on what else the process holds, and so would the image.
+    kept = {
+        key: (tuple(names), tuple(strategies), tuple(put(marshal.dumps(code, 2)) for code in codes))
+        for key, (names, strategies, codes) in sorted(methods.items())
+    }
     head = marshal.dumps((MAGIC_NUMBER, _search_path(), modules, kept))
     new = f"{PATH}.{os.getpid()}"
     with open(new, "wb") as file:

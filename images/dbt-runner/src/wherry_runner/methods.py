@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from importlib import import_module
+from itertools import count
 from operator import attrgetter
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -26,6 +28,8 @@ _VERBS: Final = ("add_pack_method", "add_unpack_method")
 class Written:
     """What came of writing one method; `alone` unless another was written on the way, which taking it would not."""
 
+    key: str
+    numbers: Iterator[int] = field(default_factory=count)
     names: tuple[Name | None, ...] = ()
     strategies: list[Strategy | None] = field(default_factory=list)
     codes: list[CodeType] = field(default_factory=list)
@@ -83,11 +87,16 @@ def record() -> Mapping[str, Written]:
         builder, written = writing[-1]
         written.strategies.append(_strategy(builder, attribute, method))
 
+    def name() -> str:
+        """Name a helper the same each time that an image is built: mashumaro's own names are random."""
+        _, written = writing[-1]
+        return blake2b(f"{written.key} {next(written.numbers)}".encode(), digest_size=16).hexdigest()
+
     def recording(write: Callable[[Any], None]) -> Callable[[Any], None]:
         def write_and_record(builder: Any) -> None:
             for _, outer in writing:
                 outer.alone = False
-            written = Written()
+            written = Written(_key(write.__name__, builder))
             writing.append((builder, written))
             try:
                 write(builder)
@@ -95,8 +104,8 @@ def record() -> Mapping[str, Written]:
                 writing.pop()
             new = {name: thing for name, thing in builder.globals.items() if vars(home).get(name) is not thing}
             written.names = tuple(_name(name, thing) for name, thing in new.items() if name != "__builtins__")
-            if key := _key(write.__name__, builder):
-                done[key] = written
+            if written.key:
+                done[written.key] = written
 
         return write_and_record
 
@@ -105,6 +114,8 @@ def record() -> Mapping[str, Written]:
         setattr(module, "exec", run)  # noqa: B010 - a name that the module doesn't declare
     for module in (pack, unpack):
         setattr(module, "setattr", set_attribute)  # noqa: B010 - as above
+    for module in (common, pack, unpack):
+        setattr(module, "random_hex", name)  # noqa: B010 - mashumaro's own, replaced
     for verb in _VERBS:
         setattr(home.CodeBuilder, verb, recording(getattr(home.CodeBuilder, verb)))
     return done

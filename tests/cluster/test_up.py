@@ -163,6 +163,14 @@ def test_a_port_that_is_taken_is_said_before_anything_is_made(folder: Path, monk
     assert not calls(folder, "docker")
 
 
+def test_a_cluster_of_another_folder_is_left_alone(cluster: Cluster, folder: Path) -> None:
+    """This folder's passwords wouldn't fit what is in it: that is said before anything is made."""
+    (folder / "cluster").touch()  # made from elsewhere
+    with pytest.raises(WherryError, match=r"wasn't made from here: .* `kind delete cluster --name \w+` removes it"):
+        cluster.up()
+    assert not calls(folder, "docker")
+
+
 def test_the_port_stays_that_of_the_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It needn't be named again, and can't be another: the cluster's node listens there."""
     monkeypatch.setenv("WHERRY_UI_PORT", "18080")

@@ -26,10 +26,20 @@ def exists(name: str) -> bool:
     return name in run("kind", "get", "clusters").decode().split()
 
 
-def check_port(settings: Settings) -> None:
-    """Raise WherryError, before anything is made, where a new cluster's port is taken."""
-    if not exists(settings.name) and (free := free_port(settings.ui_port)) != settings.ui_port:
-        raise WherryError(f"port {settings.ui_port} is taken, expected a free one for the UI: WHERRY_UI_PORT={free}")
+def check(settings: Settings) -> None:
+    """Raise WherryError, before anything is made, where a new cluster's port is taken, or the cluster isn't ours."""
+    layout = settings.layout
+    if not exists(settings.name):
+        if (free := free_port(settings.ui_port)) != settings.ui_port:
+            raise WherryError(
+                f"port {settings.ui_port} is taken, expected a free one for the UI: WHERRY_UI_PORT={free}"
+            )
+    elif not (layout.kubeconfig.exists() or (layout.state / _UNFINISHED).exists()):
+        raise WherryError(
+            f"kind cluster {settings.name}: found one that wasn't made from here: its passwords aren't in "
+            f"{layout.state}. `kind delete cluster --name {settings.name}` removes it and its data; "
+            "WHERRY_CLUSTER=another-name makes another"
+        )
 
 
 def create(settings: Settings) -> None:

@@ -60,7 +60,7 @@ class Cluster:
 
     def up(self) -> None:
         """Make everything that is missing and change what differs; then wait until Airflow answers."""
-        kind.check_port(self.settings)
+        kind.check(self.settings)
         with ThreadPoolExecutor() as pool:
             creating = pool.submit(kind.create, self.settings)
             made = images.build_all(self.settings, partial(step, self.console))

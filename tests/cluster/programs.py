@@ -34,7 +34,7 @@ def answer(name: str, arguments: list[str]) -> None:
         case "kind", ["get", "nodes", *_]:
             print("wherry-control-plane")
         case "kind", ["get", "kubeconfig", *_]:
-            print("kind: Config")
+            print("current-context: kind-wherry")
         case "kind", ["load", "docker-image", *_]:
             (FOLDER / "loaded").open("a").write("\n".join(arguments[4:]) + "\n")
         case "docker", ["build", *_]:

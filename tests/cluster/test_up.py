@@ -163,9 +163,13 @@ def test_a_port_that_is_taken_is_said_before_anything_is_made(folder: Path, monk
     assert not calls(folder, "docker")
 
 
-def test_a_cluster_of_another_folder_is_left_alone(cluster: Cluster, folder: Path) -> None:
-    """This folder's passwords wouldn't fit what is in it: that is said before anything is made."""
+@pytest.mark.parametrize("known", ["", "current-context: kind-another"], ids=["nothing", "another cluster"])
+def test_a_cluster_of_another_folder_is_left_alone(cluster: Cluster, folder: Path, known: str) -> None:
+    """Passwords that this folder has, if any, don't fit what is in it: that is said before anything is made."""
     (folder / "cluster").touch()  # made from elsewhere
+    if known:
+        cluster.layout.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        cluster.layout.kubeconfig.write_text(known)
     with pytest.raises(WherryError, match=r"wasn't made from here: .* `kind delete cluster --name \w+` removes it"):
         cluster.up()
     assert not calls(folder, "docker")

@@ -144,7 +144,7 @@ import sys
 from pathlib import Path
 from wherry_runner import bake, bundle, generated
 bundle.PATH, generated.PATH = sys.argv[1], Path(sys.argv[2])
-bake.main()
+bake.main(sys.argv[3:])
 """
 
 

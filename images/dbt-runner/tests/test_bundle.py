@@ -76,8 +76,11 @@ def test_a_module_that_was_patched_is_found_as_ever(thing: Path) -> None:
     assert json.loads(run(_READ, thing))["loader"] == "SourceFileLoader"
 
 
-def test_a_module_that_is_gone_is_not_there(thing: Path) -> None:
-    """It doesn't come back out of the bundle."""
+@pytest.mark.parametrize("text", ["VALUE = 2", ""])
+def test_a_module_that_is_gone_is_not_there(thing: Path, text: str) -> None:
+    """It doesn't come back out of the bundle, not even one without text or time, as most `__init__.py` of an image."""
+    (thing / "part.py").write_text(text)
+    os.utime(thing / "part.py", (0, 0))
     run(_WRITE, thing)
     (thing / "part.py").unlink()
     with pytest.raises(AssertionError, match=r"No module named 'thing\.part'"):

@@ -18,6 +18,7 @@ import json, os, sys
 from wherry_runner import bundle, generated
 bundle.PATH, generated.PATH = sys.argv[1], type(generated.PATH)(sys.argv[2])
 bundle.use()
+made = generated.record()
 generated.before_import()
 from wherry_runner import later, main
 from mashumaro.core.meta.code.builder import CodeBuilder
@@ -32,7 +33,7 @@ loaded = sorted(name for name in sys.modules if not later.stands_in(name))
 loaders = {name: type(getattr(module, "__loader__", None)).__name__ for name, module in sys.modules.items()}
 found = [name for name, loader in loaders.items() if loader == "SourceFileLoader"]
 facts = {"code": code, "loaded": loaded, "used": sorted(name for name in later.MODULES if name in loaded)}
-facts |= {"compiled": len(generated._made), "found": found, "written": written}
+facts |= {"compiled": len(made), "found": found, "written": written}
 print()
 print(json.dumps(facts))
 """
@@ -59,11 +60,12 @@ def test_the_macros_of_dbt_are_compiled_as_its_manifest_has_them(shop: Release, 
     """Of the macros that a release shares, only the project's own aren't found."""
     program = (
         "import sys; from pathlib import Path; from wherry_runner import diet, generated, slices;"
-        "generated.PATH = Path(sys.argv[1]); diet.before_import(); import dbt.cli.main; diet.after_import();"
-        "from dbt_common.clients.jinja import get_environment; before = len(generated._made);"
+        "generated.PATH = Path(sys.argv[1]); made = generated.record();"
+        "diet.before_import(); import dbt.cli.main; diet.after_import();"
+        "from dbt_common.clients.jinja import get_environment; before = len(made);"
         "shared = slices.unpack((Path(sys.argv[2]) / 'slices' / slices.SHARED).read_bytes());"
         "own = [get_environment().compile(m[4]) for m in shared['macros'] if m[2] in ('dbt', 'dbt_postgres')];"
-        "print(len(own), len(generated._made) - before)"
+        "print(len(own), len(made) - before)"
     )
     macros, made = run_in_process(program, baked[1], str(shop.folder)).split()
     assert int(macros) > 400
@@ -73,11 +75,12 @@ def test_the_macros_of_dbt_are_compiled_as_its_manifest_has_them(shop: Release, 
 def test_code_of_another_python_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that isn't there, or begins with another magic number, changes nothing; a source is told by its kind."""
     monkeypatch.setattr(generated, "_known", {})
-    monkeypatch.setattr(generated, "_made", {})
+    monkeypatch.setattr(generated, "_made", None)
     monkeypatch.setattr(generated, "PATH", tmp_path / "__pycache__" / "generated.bin")
     generated.read()
+    made = generated.record()
     first = generated.kept("a", "1 + 1", lambda: compile("1 + 1", "a", "eval"))
-    assert generated.write() == 1
+    assert generated.write(made) == 1
     generated.read()
     assert generated.kept("a", "1 + 1", lambda: pytest.fail("compiled again")) == first
     assert eval(generated.kept("b", "1 + 1", lambda: compile("2 + 2", "b", "eval"))) == 4
@@ -103,6 +106,19 @@ def test_a_pattern_that_is_looked_up_is_the_pattern(pattern: str | bytes, flags:
     own = compiler._sre.compile(pattern, *generated._program(compiler, pattern, flags))
     known = re.compile(pattern, flags)
     assert (own, own.flags, own.groups, own.groupindex) == (known, known.flags, known.groups, known.groupindex)
+
+
+def test_no_metadata_is_read_and_no_signature_worked_out() -> None:
+    """networkx finds no package that computes for it, without asking; a dataclass is called by its name."""
+    program = (
+        "import importlib.metadata as m; asked = []; plain = m.EntryPoints.select;"
+        "m.EntryPoints.select = lambda self, **k: (asked.append(k), plain(self, **k))[1];"
+        "from wherry_runner import diet; diet.before_import(); import networkx, dataclasses;"
+        "made = dataclasses.make_dataclass('Made', ['field']);"
+        "assert not [k for k in asked if 'networkx' in str(k)], asked;"
+        "print(made.__doc__, dict(networkx.utils.backends.backends))"
+    )
+    assert run_in_process(program) == "Made {}"
 
 
 def test_agates_numbers_are_those_of_babel() -> None:

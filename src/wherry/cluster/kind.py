@@ -8,6 +8,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import yaml
+
 from wherry.cluster import oci
 from wherry.cluster.settings import WRITTEN, Settings
 from wherry.cluster.shell import run
@@ -34,12 +36,17 @@ def check(settings: Settings) -> None:
             raise WherryError(
                 f"port {settings.ui_port} is taken, expected a free one for the UI: WHERRY_UI_PORT={free}"
             )
-    elif not (layout.kubeconfig.exists() or (layout.state / _UNFINISHED).exists()):
+    elif not ((layout.state / _UNFINISHED).exists() or _context(layout.kubeconfig) == f"kind-{settings.name}"):
         raise WherryError(
             f"kind cluster {settings.name}: found one that wasn't made from here: its passwords aren't in "
             f"{layout.state}. `kind delete cluster --name {settings.name}` removes it and its data; "
             "WHERRY_CLUSTER=another-name makes another"
         )
+
+
+def _context(kubeconfig: Path) -> str:
+    """The cluster that a kubeconfig is of, as kind names it; "" for no file."""
+    return str(yaml.safe_load(kubeconfig.read_text()).get("current-context", "")) if kubeconfig.exists() else ""
 
 
 def create(settings: Settings) -> None:

@@ -6,7 +6,8 @@ With --bundle also what it imports and what mashumaro writes for it (`bundle`): 
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,20 +16,26 @@ from wherry_runner import bundle, generated
 _BLOCKS: Final = {"macro", "materialization", "test", "data_test"}  # as dbt.parser.macros reads a file
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Bake, and say how much."""
+    parser = argparse.ArgumentParser(prog="python -m wherry_runner.bake", description=__doc__)
+    parser.add_argument("--bundle", action="store_true", help="make the bundle too")
+    options = parser.parse_args(argv)
     generated.PATH.unlink(missing_ok=True)  # nothing that isn't used any more is kept
+    made = generated.record()
     generated.before_import()  # before most is imported, as in `__main__`
-    from wherry_runner import methods
+    from wherry_runner.methods import Recorder
     from wherry_runner.ready import get_ready
 
-    written = methods.record()
+    recorder = Recorder()
+    if options.bundle:
+        recorder.begin()
     get_ready()
     compile_macros()
-    print(f"{generated.PATH}: {generated.write()} pieces of code")
-    if "--bundle" in sys.argv:
-        whole = {key: method for key, each in written.items() if (method := each.whole())}
-        print(f"{bundle.PATH}: {bundle.write(whole)} modules, {len(whole)} of {len(written)} methods")
+    print(f"{generated.PATH}: {generated.write(made)} pieces of code")
+    if options.bundle:
+        whole = recorder.whole()
+        print(f"{bundle.PATH}: {bundle.write(whole)} modules, {len(whole)} methods")
 
 
 def compile_macros() -> None:

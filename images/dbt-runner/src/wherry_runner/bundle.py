@@ -1,10 +1,10 @@
 """Keeps in one file what an image's processes import: `python -m wherry_runner.bake --bundle`, when the image is built.
 
 To find a module Python looks into folder after folder, opens, reads and checks a file of bytecode, a thousand times.
-Here that is a look into a table. A module is taken if its source has the size and the time that it had, which is
-Python's own rule for bytecode; any other is found as ever. So nothing can be stale: a package that is installed later,
-or a file that is patched, costs time only. Methods that mashumaro wrote are kept too (`methods`), for as long as none
-of the modules has changed.
+Here that is a look into a table. A module is taken if its source has the size and the time that it had, Python's
+default rule for bytecode; any other is found as ever, so a package that is installed later costs time only. Who sets
+the times of files bakes again. Methods that mashumaro wrote are kept too (`methods`), for as long as no module that was
+asked for has changed.
 
 The file: the head's length (8 bytes), the head, the pieces of code that it names. It is mapped into memory, which the
 pods of one node share.
@@ -88,7 +88,8 @@ def write(methods: Mapping[str, tuple[Sequence[Name], Sequence[Strategy], Sequen
         name: (origin, is_package, *_stat(origin), put(marshal.dumps(code)))
         for name, origin, is_package, code in _imported()
     }
-    # Version 2 knows no references: which there are depends on what else the process holds, and so would the image.
+    # Version 2 knows no references: in code that was compiled here, unlike that of files, there are some wherever the
+    # process holds a name elsewhere, and no image would be like another.
     kept = {
         key: (tuple(names), tuple(strategies), tuple(put(marshal.dumps(code, 2)) for code in codes))
         for key, (names, strategies, codes) in sorted(methods.items())
@@ -130,11 +131,11 @@ def _imported() -> Iterator[tuple[str, str, bool, CodeType]]:
 
 
 def _stat(origin: str) -> tuple[int, int]:
-    """Return the size of a file and the second in which it was changed, as bytecode is checked; zeros for none."""
+    """Return the size of a file and the second in which it was changed, as bytecode is checked; no file has -1."""
     try:
         found = os.stat(origin)
     except OSError:
-        return 0, 0
+        return -1, -1
     return found.st_size, int(found.st_mtime)
 
 

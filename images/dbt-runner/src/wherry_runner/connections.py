@@ -6,12 +6,13 @@ Snowflake's adapter uses them again by itself. On PostgreSQL each costs both sid
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-_MOST_IDLE: Final = 60.0  # seconds
+_MOST_IDLE: Final = 60.0  # seconds; what is between here and the server may forget a connection without a word
 
 
 def time_connections(tell: Callable[[float], None]) -> None:
@@ -34,8 +35,9 @@ def time_connections(tell: Callable[[float], None]) -> None:
 class Reuse:
     """Keeps PostgreSQL's sessions when they are closed, for who opens the next.
 
-    A session that is used again is like a new one: nothing of the old is left in it (DISCARD ALL). With a `role` in
-    the profile, which dbt sets when it opens a connection, none is kept.
+    A session that is used again is like a new one (DISCARD ALL), but for libraries that were loaded, and for settings
+    of one's own making, which are empty instead of unknown. With a `role` in the profile, which dbt sets when it opens
+    a connection, none is kept.
     """
 
     def __init__(self) -> None:
@@ -65,23 +67,26 @@ class Reuse:
 
     def _closing(self, close: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def keep_or_close(connection: Any) -> Any:
-            if connection.state != "open" or not _like_new(connection.handle):
+            session = connection.handle if connection.state == "open" else None
+            if session is None or not _like_new(session):
                 return close(connection)
-            with self._lock:
-                self._idle.append((time.monotonic(), connection.handle))
             connection.handle, connection.state, connection.transaction_open = None, "closed", False
+            with self._lock:  # from here on it is another's
+                self._idle.append((time.monotonic(), session))
             return connection
 
         return keep_or_close
 
     def _take(self) -> Any:
-        """Return the session that was kept last, or None; one that has idled for long may be gone."""
-        with self._lock:
-            since, session = self._idle.pop() if self._idle else (0.0, None)
-        if session is not None and time.monotonic() - since > _MOST_IDLE:
+        """Return the session that was kept last and is still there, or None."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                since, session = self._idle.pop()
+            if time.monotonic() - since <= _MOST_IDLE and not _has_news(session):
+                return session
             session.close()
-            return None
-        return session
 
 
 def _like_new(session: Any) -> bool:
@@ -91,10 +96,16 @@ def _like_new(session: Any) -> bool:
         autocommit, session.autocommit = session.autocommit, True
         with session.cursor() as cursor:
             cursor.execute("DISCARD ALL")
+            cursor.execute("RESET ROLE")  # to what ALTER ROLE ... SET role gave the session
         session.autocommit = autocommit
     except Exception:  # its own reasons, from a lost connection to a pooler that forbids it
         return False
     return True
+
+
+def _has_news(session: Any) -> bool:
+    """Return whether the server has said something unasked: that it ended the session, or the connection its end."""
+    return bool(select.select([session], [], [], 0)[0])
 
 
 def _managers() -> list[Any]:

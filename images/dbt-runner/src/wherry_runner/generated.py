@@ -2,7 +2,7 @@
 
 dataclasses, attrs and dbt's Jinja write Python source and compile it, and regular expressions are compiled, in every
 process, and they are the same each time. Here that is done once, by `python -m wherry_runner.bake`; a process finds the
-code by a hash of its source. So nothing can be stale: another source (a new release of dbt, a project's own macro) is
+code by a hash of its source and of what compiles it. So another source (a new release of dbt, a project's own macro) is
 compiled as ever.
 """
 
@@ -14,7 +14,7 @@ import marshal
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import blake2b
 from importlib.util import MAGIC_NUMBER
@@ -27,7 +27,7 @@ PATH: Final = Path(__file__).parent / "__pycache__" / f"generated.{sys.implement
 
 _T = TypeVar("_T", CodeType, tuple[Any, ...])
 _known: dict[bytes, bytes] = {}
-_made: dict[bytes, bytes] = {}
+_made: dict[bytes, bytes] | None = None
 
 
 def read() -> None:
@@ -40,13 +40,20 @@ def read() -> None:
         _known.update(marshal.loads(data[len(MAGIC_NUMBER) :]))  # noqa: S302 - as trusted as the bytecode beside it
 
 
-def write() -> int:
-    """Keep all that was made by this process, for those to come; return how many pieces that is."""
+def record() -> dict[bytes, bytes]:
+    """Record what this process makes from now on; returns what will be filled."""
+    global _made  # noqa: PLW0603 - a pod records nothing
+    _made = {}
+    return _made
+
+
+def write(made: Mapping[bytes, bytes]) -> int:
+    """Keep what was recorded, for processes to come; return how many pieces that is."""
     PATH.parent.mkdir(exist_ok=True)
     new = PATH.with_suffix(f".{os.getpid()}")
-    new.write_bytes(MAGIC_NUMBER + marshal.dumps(dict(sorted(_made.items()))))
+    new.write_bytes(MAGIC_NUMBER + marshal.dumps(dict(sorted(made.items()))))
     new.replace(PATH)
-    return len(_made)
+    return len(made)
 
 
 def kept(kind: str, source: str, make: Callable[[], _T]) -> _T:
@@ -60,7 +67,8 @@ def kept(kind: str, source: str, make: Callable[[], _T]) -> _T:
         known: _T = marshal.loads(found)  # noqa: S302 - as above
         return known
     made = make()
-    _made[key] = marshal.dumps(made)
+    if _made is not None:
+        _made[key] = marshal.dumps(made)
     return made
 
 
@@ -83,7 +91,8 @@ def _look_up_patterns() -> None:
     def compile_known(pattern: Any, flags: int = 0) -> Any:
         if not isinstance(pattern, str | bytes) or flags & re.DEBUG:
             return compile_pattern(pattern, flags)
-        kind, text = f"re {type(pattern).__name__} {int(flags)}", pattern if isinstance(pattern, str) else pattern.hex()
+        kind = f"re {compiler.MAGIC} {type(pattern).__name__} {int(flags)}"
+        text = pattern if isinstance(pattern, str) else pattern.hex()
         return compiler._sre.compile(pattern, *kept(kind, text, lambda: _program(compiler, pattern, flags)))
 
     compiler.compile = compile_known
@@ -91,9 +100,12 @@ def _look_up_patterns() -> None:
 
 def after_import() -> None:
     """Have the code of Jinja templates looked up: dbt compiles every macro that a node calls."""
+    import jinja2
+    from dbt_common.__about__ import version
     from dbt_common.clients import jinja
 
     environment = jinja.MacroFuzzEnvironment
+    compiler = f"jinja {jinja2.__version__} {version}"
     compile_template: Any = environment.compile
 
     def compile_known(self: Any, source: Any, name: Any = None, filename: Any = None, *rest: Any, **more: Any) -> Any:
@@ -101,7 +113,7 @@ def after_import() -> None:
             return compile_template(self, source, name, filename, *rest, **more)
 
         plain = isinstance(source, str) and name is filename is None and not (rest or more or jinja.MACRO_DEBUGGING)
-        return kept(f"jinja {type(self).__qualname__}", source, make) if plain else make()
+        return kept(f"{compiler} {type(self).__qualname__}", source, make) if plain else make()
 
     setattr(environment, "compile", compile_known)  # noqa: B010 - dbt's own method, replaced
 

@@ -67,10 +67,11 @@ def nodes(  # noqa: PLR0913, PLR0917 - one an option
 
 
 @app.command()
-def wide(
+def wide(  # noqa: PLR0913, PLR0917 - one an option
     size: Annotated[int, typer.Option(help="How many models, none of which waits for another.")] = 200,
     at_once: Annotated[int, typer.Option(help="How many run at once: slots of the pool and of Airflow.")] = 50,
     rounds: Rounds = 1,
+    minutes: Annotated[float, typer.Option(help="End a run after so long: its rate is known by then.")] = 12,
     state: StateOption = DEFAULT_STATE,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,6 +84,7 @@ def wide(
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     from bench import arms, synthetic
     from bench.compare import Comparison
+    from bench.nodes import Cut
 
     state = state.absolute()
     folder = synthetic.write(state / "projects" / "wide", synthetic.wide(size), name="wide", tests=False)
@@ -94,7 +96,34 @@ def wide(
         floors=False,
         warm_up=False,
         patience=_WIDE_PATIENCE,
+        cut=Cut(seconds=60 * minutes),
     )
+    finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
+
+
+@app.command()
+def large(
+    sizes: Sizes = "10,3000,10000", rounds: Rounds = 2, state: StateOption = DEFAULT_STATE, as_json: JsonOption = False
+) -> None:
+    """Overhead of a node in DAGs of so many models: five run one after the other, the others wait for them.
+
+    A run is ended then. dbt parses 10,000 models for some minutes.
+
+    Example: task bench -- large --sizes 10,3000
+    """
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
+    from bench import arms, synthetic
+    from bench.compare import Comparison
+    from bench.nodes import Cut
+
+    state = state.absolute()
+    projects = {f"trunk_{size}": synthetic.trunk(size) for size in _numbers(sizes)}
+    folders = {
+        name: synthetic.write(state / "projects" / name, models, name=name, tests=False)
+        for name, models in projects.items()
+    }
+    cut = Cut(nodes=synthetic.TRUNK)
+    comparison = Comparison(folders, (arms.OURS_ARM,), rounds, floors=False, cut=cut)
     finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
 
 

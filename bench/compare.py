@@ -20,7 +20,8 @@ from bench.stack import PARALLELISM, BenchLayout, BenchStack, prepare
 class Comparison:
     """Which arms run which projects (name to folder), how often, and how many nodes at once.
 
-    `patience`: seconds that the stock operators give a pod to start, instead of their default.
+    `patience`: seconds that the stock operators give a pod to start, instead of their default. `cut`: when a run is
+    ended before its end.
     """
 
     projects: Mapping[str, Path]
@@ -30,27 +31,29 @@ class Comparison:
     floors: bool = True
     warm_up: bool = True
     patience: int = 0
+    cut: nodes.Cut = nodes.WHOLE
 
     def measure(self, state: Path, console: Console) -> Report:
         """Start the platform, measure, stop it. Ctrl-C while it measures ends that early."""
         stack = self._stack(state, console)
         facts = machine(stack.cluster)
         prepare(stack.bench, self.projects, warm=arms.WARM in self.arms)
+        stack.makes_stock = self.floors or not {*self.arms} <= {arms.OURS_ARM, arms.WARM}
         with stack:
-            bench = nodes.Bench(stack, self.arms, console)
+            bench = nodes.Bench(stack, self.arms, self.cut, console)
             floors: list[nodes.Sample] = []
             runs: list[nodes.Run] = []
             try:
                 runs.extend(bench.rounds(self.rounds, warm_up=self.warm_up))
                 floors.extend(bench.floors(self.rounds) if self.floors else ())  # in a shell, on what the arms built
             except KeyboardInterrupt:
-                bench.failed.append("interrupted: what had been measured by then")
+                bench.remarks.append("interrupted: what had been measured by then")
         first = next(iter(self.projects))
         where = nodes.stages(run for run in runs if run.project == first)
         figures = of_samples([*nodes.samples(runs), *floors])
         title = f"{', '.join(self.projects)}: {self.rounds} rounds, {self.parallelism} at once"
         allowed = (f"the stock operators give a pod {self.patience} s to start, not 120",) if self.patience else ()
-        return Report(title, facts, figures, where, (*arms.remarks(self.arms), *allowed, *bench.failed))
+        return Report(title, facts, figures, where, (*arms.remarks(self.arms), *allowed, *bench.remarks))
 
     def _stack(self, state: Path, console: Console) -> BenchStack:
         """On kind where a kubeconfig is named or `task up` has left one, else on the embedded cluster."""

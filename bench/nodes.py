@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -28,8 +28,22 @@ _WARM_UP = 5.0  # seconds in which the last pods that wait have imported dbt
 
 
 @dataclass(frozen=True)
+class Cut:
+    """When a run is ended before its end: after so many seconds, or nodes of ours; 0: not at all."""
+
+    seconds: float = 0.0
+    nodes: int = 0
+
+
+WHOLE: Final = Cut()
+
+
+@dataclass(frozen=True)
 class Run:
-    """One DAG run of one arm: its task instances as Airflow has them, and what it cost; `nodes` is dbt's count."""
+    """One DAG run of one arm: its task instances as Airflow has them, and what it cost; `nodes` is dbt's count.
+
+    Of one that was cut, those that were green by then.
+    """
 
     arm: Arm
     project: str
@@ -46,11 +60,11 @@ class Run:
 class Bench:
     """Measures on a stack that runs."""
 
-    def __init__(self, stack: BenchStack, arms: Sequence[Arm], console: Console) -> None:
+    def __init__(self, stack: BenchStack, arms: Sequence[Arm], cut: Cut, console: Console) -> None:
         """Wait until Airflow has read the arms' DAGs, and unpause them."""
-        self._stack, self._arms, self._console = stack, arms, console
+        self._stack, self._arms, self._cut, self._console = stack, arms, cut, console
         self._projects = tuple(stack.teams[0].projects)
-        self.failed: list[str] = []
+        self.remarks: list[str] = []
         dags = frozenset(arm.dag_id(name) for arm in arms for name in self._projects)
         wait_for_dags(stack, dags, timeout=300)
         for dag_id in dags:
@@ -59,7 +73,7 @@ class Bench:
     def rounds(self, count: int, *, warm_up: bool) -> Iterator[Run]:
         """Run each arm on each project `count` times, interleaved, after a round that isn't counted, to warm up.
 
-        A run that fails isn't counted either; `failed` says which.
+        A run that fails isn't counted either; `remarks` say which.
         """
         for number in range(0 if warm_up else 1, count + 1):
             for name in self._projects:
@@ -67,7 +81,7 @@ class Bench:
                     done = self._run(arm, name)
                     self._say(done, number)
                     if not done.green:
-                        self.failed.append(f"{arm.name}: round {number} of {name} failed and is not counted")
+                        self.remarks.append(f"{arm.name}: round {number} of {name} failed and is not counted")
                     elif number:
                         yield done
 
@@ -78,13 +92,17 @@ class Bench:
 
     def _run(self, arm: Arm, name: str) -> Run:
         api, dag_id = self._stack.api, arm.dag_id(name)
-        before, deadline = self._stack.cpu(), time.monotonic() + _RUN_SECONDS
+        before, began = self._stack.cpu(), time.monotonic()
         run_id = api.trigger(dag_id)
         memory: list[float] = []
+        cut = False
         while (state := api.run_state(dag_id, run_id)) not in ("success", "failed"):
             self._stack.check()
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + _RUN_SECONDS:
                 raise WherryError(f"{dag_id}: run {run_id} is {state} after {_RUN_SECONDS:.0f} s")
+            if cut := self._is_over(dag_id, run_id, time.monotonic() - began):
+                api.fail_run(dag_id, run_id)
+                break
             memory += self._stack.waiting_memory()
             time.sleep(0.5)
         time.sleep(1.0)  # processes that are ending still count
@@ -92,20 +110,29 @@ class Bench:
         if arm is WARM:
             time.sleep(_WARM_UP)
             after["pods"] = self._stack.cpu()["pods"]
-        results = ResultStore(self._stack.layout.results).of_run(dag_id, run_id)
-        calls = self._calls(dag_id, run_id)
+        calls, tasks, nodes = self._calls(dag_id, run_id), api.task_instances(dag_id, run_id), self._stack.nodes(name)
+        if cut:
+            tasks = [task for task in tasks if task["state"] == "success"]
+            self.remarks.append(f"{arm.name}: ended after {len(tasks)} of {nodes:,} nodes of {name}")
+            nodes = len(tasks)
         return Run(
             arm=arm,
             project=name,
-            green=state == "success",
-            tasks=tuple(api.task_instances(dag_id, run_id)),
-            results=tuple(results),
+            green=state == "success" or cut,
+            tasks=tuple(tasks),
+            results=tuple(ResultStore(self._stack.layout.results).of_run(dag_id, run_id)),
             calls=len(calls),
             pods=sum(method == "POST" and path.endswith("/pods") for method, path in calls),
             cpu={part: after[part] - before[part] for part in after},
-            nodes=self._stack.nodes(name),
+            nodes=nodes,
             memory=tuple(memory),
         )
+
+    def _is_over(self, dag_id: str, run_id: str, seconds: float) -> bool:
+        """Whether a run is to be cut now."""
+        cut = self._cut
+        ended = len(ResultStore(self._stack.layout.results).of_run(dag_id, run_id)) if cut.nodes else 0
+        return bool((cut.seconds and seconds > cut.seconds) or (cut.nodes and ended >= cut.nodes))
 
     def _calls(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         lines = [line.split("\t") for line in self._stack.bench.calls.read_text().splitlines()]

@@ -103,6 +103,7 @@ class BenchStack(Stack):
 
     cluster = "embedded"
     triggerer_niceness = 0  # the watcher's sensors wait there
+    makes_stock = True  # whether the stock arms' projects and images are made
 
     def __init__(self, layout: BenchLayout, console: Console) -> None:
         super().__init__(layout, console)
@@ -153,7 +154,7 @@ class BenchStack(Stack):
     def _load_and_release(self, secrets: dict[str, Secret]) -> None:
         super()._load_and_release(secrets)
         self.secret = secrets[project.TEAM]
-        stock = [self._make_stock(name) for name in self.teams[0].projects]
+        stock = [self._make_stock(name) for name in self.teams[0].projects if self.makes_stock]
         (self.bench.stock / "projects.json").write_text(json.dumps(stock))
         for image in self.layout.images.glob("*/image.json"):
             # A laptop's pods are forked off a process that has imported dbt: no pod of a cluster is spared that.

@@ -26,6 +26,7 @@ _WORDS: Final = (
     "visits",
 )
 _LAYERS: Final = (("staging", "stg", 0.4), ("intermediate", "int", 0.25), ("marts", "fct", 0.35))
+TRUNK: Final = 5
 _MOST_PARENTS: Final = 4
 _NEAR: Final = 400  # a model's parents are among so many models before it: projects grow in neighbourhoods
 
@@ -88,6 +89,13 @@ def chain(size: int) -> tuple[Model, ...]:
     names = [f"chain_links__link_{number:05}" for number in range(size)]
     parents = [(), *((name,) for name in names)]
     return tuple(Model(name, "chain", "links", above) for name, above in zip(names, parents, strict=False))
+
+
+def trunk(size: int) -> tuple[Model, ...]:
+    """`size` models, all of which wait for the last of a chain of `TRUNK`."""
+    links = chain(TRUNK)
+    end = (links[-1].name,)
+    return (*links, *(Model(f"chain_leaves__leaf_{n:05}", "chain", "leaves", end) for n in range(size - TRUNK)))
 
 
 def files(models: Sequence[Model], *, name: str = "synthetic", tests: bool = True) -> Iterator[tuple[str, str]]:

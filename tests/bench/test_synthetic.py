@@ -59,6 +59,15 @@ def test_a_wide_project_has_no_edges_and_a_chain_has_all_in_one_line() -> None:
     assert parents_before(chain)
 
 
+def test_all_but_a_trunks_chain_wait_for_its_end() -> None:
+    """So that five nodes run one after the other in a DAG of any size, whatever its size is."""
+    for size in (5, 20):
+        models = synthetic.trunk(size)
+        assert (len(models), models[: synthetic.TRUNK]) == (size, synthetic.chain(5))
+        assert {model.parents for model in models[5:]} <= {("chain_links__link_00004",)}
+    assert len({model.name for model in models}) == 20
+
+
 def test_a_grown_manifest_is_like_the_one_it_grew_from() -> None:
     """Every model and test of the larger project is there, like dbt's own of the small one, with its own parents."""
     known, wanted = synthetic.layered(10), synthetic.layered(30)

@@ -57,6 +57,7 @@ def task(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
 def runner(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
     """CPU-seconds and bytes read of one node's process, by stage, and of `dbt build` in a shell beside it."""
     releases = {size: project.built(cache, size) for size in sizes}
+    _run([str(RUNNER_PYTHON), "-m", "wherry_runner.bake", "--bundle"], _plain_environment(), cache)  # as images have it
     with tempfile.TemporaryDirectory(prefix="wherry-bench-") as folder, _postgres(Path(folder)) as secret:
         for size, release in releases.items():
             image = release.manifest_path.parent / "image"

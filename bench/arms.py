@@ -37,7 +37,7 @@ BARE: Final = "bare pod, true"
 SHELL: Final = "dbt in a shell"
 
 _OF_ALL: Final = (
-    "same image, resources, namespace and Secret for all pods; no retries; each arm's DAG runs alone, in turns",
+    "same image, resources, namespace and Secret for all pods; each arm's DAG runs alone, in turns",
     "overhead: from queued to ended as Airflow has it, less the median seconds of a query (as ours reported them)",
     "CPU: scheduler, API server, triggerer and their tasks, and the pods; not the dag-processor, which works for all",
 )

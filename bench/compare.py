@@ -52,7 +52,7 @@ class Comparison:
         where = nodes.stages(run for run in runs if run.project == first)
         figures = of_samples([*nodes.samples(runs), *floors])
         title = f"{', '.join(self.projects)}: {self.rounds} rounds, {self.parallelism} at once"
-        allowed = (f"the stock operators give a pod {self.patience} s to start, not 120",) if self.patience else ()
+        allowed = (f"stock gives a pod {self.patience} s to start, not 120; two retries",) if self.patience else ()
         return Report(title, facts, figures, where, (*arms.remarks(self.arms), *allowed, *bench.remarks))
 
     def _stack(self, state: Path, console: Console) -> BenchStack:

@@ -27,7 +27,12 @@ Json = dict[str, Any]
 
 
 def make_team(
-    paths: Mapping[str, str], slots: int = 8, resources: Mapping[str, str] | None = None, *, warm_pods: int = 0
+    paths: Mapping[str, str],
+    slots: int = 8,
+    resources: Mapping[str, str] | None = None,
+    *,
+    warm_pods: int = 0,
+    retries: int = 0,
 ) -> Team:
     """The team that owns the measured projects (name to path below the repository), on PostgreSQL.
 
@@ -43,7 +48,7 @@ def make_team(
         "schema": "analytics",
         "slots": slots,
     }
-    project = {"warehouse": "main", "tests": "build", "freshness": False, "retries": 0, "threads": 4}
+    project = {"warehouse": "main", "tests": "build", "freshness": False, "retries": retries, "threads": 4}
     project |= {"resources": dict(resources)} if resources else {}
     return Team.model_validate(
         {

@@ -35,11 +35,17 @@ Cpu = Mapping[str, float]
 class BenchLayout(Layout):
     """Everything is below the state folder; `parallelism` is what Airflow runs at once, and the pool's slots.
 
-    `patience`: seconds that the stock operators give a pod to start; 0: their default.
+    `patience`: seconds that the stock operators give a pod to start; 0: their default. With it all tasks are tried
+    again, twice: a cluster that is so busy fails to make a container now and then.
     """
 
     parallelism: int = field(default=PARALLELISM)
     patience: int = 0
+
+    @property
+    def retries(self) -> int:
+        """How often a task is tried again."""
+        return 2 if self.patience else 0
 
     @property
     def dags(self) -> Path:
@@ -67,6 +73,7 @@ class BenchLayout(Layout):
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a busy machine fails no run
             "BENCH_CALLS": str(self.calls),
             "BENCH_PATIENCE": str(self.patience),
+            "BENCH_RETRIES": str(self.retries),
             "BENCH_LOCAL_SETTINGS": str(REPOSITORY / "images/airflow/airflow_local_settings.py"),
             "BENCH_PROJECTS": str(self.stock / "projects.json"),
             "PYTHONPATH": f"{HERE / 'airflow'}",
@@ -94,7 +101,8 @@ def prepare(layout: BenchLayout, projects: Mapping[str, Path], *, warm: bool = F
 
 def _write_team(layout: BenchLayout, folder: str, projects: Iterable[str], warm_pods: int) -> None:
     paths = {name: f"{folder}/{name}" for name in projects}
-    team = project.make_team(paths, layout.parallelism, {"cpu": "100m"}, warm_pods=warm_pods)
+    slots, retries = layout.parallelism, layout.retries
+    team = project.make_team(paths, slots, {"cpu": "100m"}, warm_pods=warm_pods, retries=retries)
     (layout.teams / f"{team.name}.yaml").write_text(yaml.safe_dump(team.model_dump(mode="json", by_alias=True)))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def cosmos_dag(dag_id: str, project: dict[str, Any], mode: ExecutionMode, **rend
         start_date=datetime(2025, 1, 1),
         catchup=False,
         max_active_tasks=64,
-        default_args={"retries": 0},
+        default_args={"retries": int(os.environ["BENCH_RETRIES"]), "retry_delay": timedelta(seconds=30)},
         project_config=ProjectConfig(manifest_path=project["manifest"], project_name=project["name"]),
         profile_config=ProfileConfig(
             profile_name=project["profile"], target_name="prod", profiles_yml_filepath=project["profiles"]

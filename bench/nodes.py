@@ -131,7 +131,7 @@ class Bench:
     def _is_over(self, dag_id: str, run_id: str, seconds: float) -> bool:
         """Whether a run is to be cut now."""
         cut = self._cut
-        ended = len(ResultStore(self._stack.layout.results).of_run(dag_id, run_id)) if cut.nodes else 0
+        ended = sum(1 for _ in ResultStore(self._stack.layout.results).of_run(dag_id, run_id)) if cut.nodes else 0
         return bool((cut.seconds and seconds > cut.seconds) or (cut.nodes and ended >= cut.nodes))
 
     def _calls(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:

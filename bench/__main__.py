@@ -84,7 +84,7 @@ def wide(  # noqa: PLR0913, PLR0917 - one an option
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     from bench import arms, synthetic
     from bench.compare import Comparison
-    from bench.nodes import Cut
+    from bench.nodes import Part
 
     state = state.absolute()
     folder = synthetic.write(state / "projects" / "wide", synthetic.wide(size), name="wide", tests=False)
@@ -96,7 +96,7 @@ def wide(  # noqa: PLR0913, PLR0917 - one an option
         floors=False,
         warm_up=False,
         patience=_WIDE_PATIENCE,
-        cut=Cut(seconds=60 * minutes),
+        part=Part(60 * minutes, red=True),
     )
     finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
 
@@ -105,16 +105,16 @@ def wide(  # noqa: PLR0913, PLR0917 - one an option
 def large(
     sizes: Sizes = "10,3000,10000", rounds: Rounds = 2, state: StateOption = DEFAULT_STATE, as_json: JsonOption = False
 ) -> None:
-    """Overhead of a node in DAGs of so many models: five run one after the other, the others wait for them.
+    """Overhead of a node in DAGs of so many models: five run one after the other, the sixth fails, all others wait.
 
-    A run is ended then. dbt parses 10,000 models for some minutes.
+    dbt parses 10,000 models for some minutes.
 
     Example: task bench -- large --sizes 10,3000
     """
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     from bench import arms, synthetic
     from bench.compare import Comparison
-    from bench.nodes import Cut
+    from bench.nodes import Part
 
     state = state.absolute()
     projects = {f"trunk_{size}": synthetic.trunk(size) for size in _numbers(sizes)}
@@ -122,8 +122,7 @@ def large(
         name: synthetic.write(state / "projects" / name, models, name=name, tests=False)
         for name, models in projects.items()
     }
-    cut = Cut(nodes=synthetic.TRUNK)
-    comparison = Comparison(folders, (arms.OURS_ARM,), rounds, floors=False, cut=cut)
+    comparison = Comparison(folders, (arms.OURS_ARM,), rounds, floors=False, part=Part(red=True))
     finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
 
 

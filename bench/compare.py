@@ -20,8 +20,8 @@ from bench.stack import PARALLELISM, BenchLayout, BenchStack, prepare
 class Comparison:
     """Which arms run which projects (name to folder), how often, and how many nodes at once.
 
-    `patience`: seconds that the stock operators give a pod to start, instead of their default. `cut`: when a run is
-    ended before its end.
+    `patience`: seconds that the stock operators give a pod to start, instead of their default. `part`: which runs
+    count in part.
     """
 
     projects: Mapping[str, Path]
@@ -31,7 +31,7 @@ class Comparison:
     floors: bool = True
     warm_up: bool = True
     patience: int = 0
-    cut: nodes.Cut = nodes.WHOLE
+    part: nodes.Part = nodes.WHOLE
 
     def measure(self, state: Path, console: Console) -> Report:
         """Start the platform, measure, stop it. Ctrl-C while it measures ends that early."""
@@ -40,7 +40,7 @@ class Comparison:
         prepare(stack.bench, self.projects, warm=arms.WARM in self.arms)
         stack.makes_stock = self.floors or not {*self.arms} <= {arms.OURS_ARM, arms.WARM}
         with stack:
-            bench = nodes.Bench(stack, self.arms, self.cut, console)
+            bench = nodes.Bench(stack, self.arms, self.part, console)
             floors: list[nodes.Sample] = []
             runs: list[nodes.Run] = []
             try:

@@ -28,21 +28,21 @@ _WARM_UP = 5.0  # seconds in which the last pods that wait have imported dbt
 
 
 @dataclass(frozen=True)
-class Cut:
-    """When a run is ended before its end: after so many seconds, or nodes of ours; 0: not at all."""
+class Part:
+    """Which runs count by their green nodes alone: one that is ended after so many seconds (0: none is), a red one."""
 
     seconds: float = 0.0
-    nodes: int = 0
+    red: bool = False
 
 
-WHOLE: Final = Cut()
+WHOLE: Final = Part()
 
 
 @dataclass(frozen=True)
 class Run:
     """One DAG run of one arm: its task instances as Airflow has them, and what it cost; `nodes` is dbt's count.
 
-    Of one that was cut, those that were green by then.
+    Of one that counts in part, those that were green.
     """
 
     arm: Arm
@@ -60,9 +60,9 @@ class Run:
 class Bench:
     """Measures on a stack that runs."""
 
-    def __init__(self, stack: BenchStack, arms: Sequence[Arm], cut: Cut, console: Console) -> None:
+    def __init__(self, stack: BenchStack, arms: Sequence[Arm], part: Part, console: Console) -> None:
         """Wait until Airflow has read the arms' DAGs, and unpause them."""
-        self._stack, self._arms, self._cut, self._console = stack, arms, cut, console
+        self._stack, self._arms, self._part, self._console = stack, arms, part, console
         self._projects = tuple(stack.teams[0].projects)
         self.remarks: list[str] = []
         dags = frozenset(arm.dag_id(name) for arm in arms for name in self._projects)
@@ -100,7 +100,7 @@ class Bench:
             self._stack.check()
             if time.monotonic() > began + _RUN_SECONDS:
                 raise WherryError(f"{dag_id}: run {run_id} is {state} after {_RUN_SECONDS:.0f} s")
-            if cut := self._is_over(dag_id, run_id, time.monotonic() - began):
+            if cut := 0 < self._part.seconds < time.monotonic() - began:
                 api.fail_run(dag_id, run_id)
                 break
             memory += self._stack.waiting_memory()
@@ -111,14 +111,15 @@ class Bench:
             time.sleep(_WARM_UP)
             after["pods"] = self._stack.cpu()["pods"]
         calls, tasks, nodes = self._calls(dag_id, run_id), api.task_instances(dag_id, run_id), self._stack.nodes(name)
-        if cut:
+        partly = cut or (state == "failed" and self._part.red)
+        if partly:
             tasks = [task for task in tasks if task["state"] == "success"]
-            self.remarks.append(f"{arm.name}: ended after {len(tasks)} of {nodes:,} nodes of {name}")
+            self.remarks.append(f"{arm.name}, {name}: {len(tasks)} of {nodes:,} nodes were green")
             nodes = len(tasks)
         return Run(
             arm=arm,
             project=name,
-            green=state == "success" or cut,
+            green=state == "success" or partly,
             tasks=tuple(tasks),
             results=tuple(ResultStore(self._stack.layout.results).of_run(dag_id, run_id)),
             calls=len(calls),
@@ -127,12 +128,6 @@ class Bench:
             nodes=nodes,
             memory=tuple(memory),
         )
-
-    def _is_over(self, dag_id: str, run_id: str, seconds: float) -> bool:
-        """Whether a run is to be cut now."""
-        cut = self._cut
-        ended = sum(1 for _ in ResultStore(self._stack.layout.results).of_run(dag_id, run_id)) if cut.nodes else 0
-        return bool((cut.seconds and seconds > cut.seconds) or (cut.nodes and ended >= cut.nodes))
 
     def _calls(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         lines = [line.split("\t") for line in self._stack.bench.calls.read_text().splitlines()]

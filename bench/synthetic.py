@@ -39,6 +39,7 @@ class Model:
     layer: str
     area: str
     parents: tuple[str, ...]
+    fails: bool = False
 
     @property
     def folder(self) -> str:
@@ -47,8 +48,10 @@ class Model:
 
     @property
     def sql(self) -> str:
-        """Its query: one row, whatever its parents hold."""
+        """Its query: one row, whatever its parents hold; nothing that is there, where it is to fail."""
         ctes = "".join(f"-- depends on {{{{ ref('{parent}') }}}}\n" for parent in self.parents)
+        if self.fails:
+            return f"{ctes}table nowhere\n"
         return f"{ctes}select 1 as id, '{self.name}' as label, current_timestamp as loaded_at\n"
 
     @property
@@ -92,10 +95,11 @@ def chain(size: int) -> tuple[Model, ...]:
 
 
 def trunk(size: int) -> tuple[Model, ...]:
-    """`size` models, all of which wait for the last of a chain of `TRUNK`."""
+    """`size` models: a chain of `TRUNK`, one after it that fails, and all others wait for that."""
     links = chain(TRUNK)
-    end = (links[-1].name,)
-    return (*links, *(Model(f"chain_leaves__leaf_{n:05}", "chain", "leaves", end) for n in range(size - TRUNK)))
+    gate = Model("chain_gates__gate_00000", "chain", "gates", (links[-1].name,), fails=True)
+    leaves = (Model(f"chain_leaves__leaf_{n:05}", "chain", "leaves", (gate.name,)) for n in range(size - TRUNK - 1))
+    return (*links, gate, *leaves)
 
 
 def files(models: Sequence[Model], *, name: str = "synthetic", tests: bool = True) -> Iterator[tuple[str, str]]:

@@ -15,9 +15,11 @@ from wherry_runner import generated
 # Runs one node as its pod would, with what a bake has kept in a folder, and says what it loaded, compiled and wrote.
 _NODE = """
 import json, os, sys
-from wherry_runner import bundle, generated
-bundle.PATH, generated.PATH = sys.argv[1], type(generated.PATH)(sys.argv[2])
+from wherry_runner import bundle
+bundle.PATH = sys.argv[1]
 bundle.use()
+from wherry_runner import generated
+generated.PATH = type(generated.PATH)(sys.argv[2])
 made = generated.record()
 generated.before_import()
 from wherry_runner import later, main

@@ -13,7 +13,6 @@ pods of one node share.
 from __future__ import annotations
 
 import marshal
-import mmap
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +103,8 @@ def write(methods: Mapping[str, tuple[Sequence[Name], Sequence[Strategy], Sequen
 
 def use() -> None:
     """Import from the file from now on, if there is one of this very Python and of these folders."""
+    import mmap
+
     try:
         with open(PATH, "rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

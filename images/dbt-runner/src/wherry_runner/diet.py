@@ -17,7 +17,7 @@ from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
-from wherry_runner import bundle, generated, later, methods
+from wherry_runner import bundle, generated, later
 
 
 @cache
@@ -26,6 +26,8 @@ def before_import() -> None:
     later.before_import()
     generated.before_import()
     if found := bundle.used():
+        from wherry_runner import methods
+
         methods.take(found)
     _make_methods_when_they_are_called()
     _leave_signatures_out_of_docstrings()

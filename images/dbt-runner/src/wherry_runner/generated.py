@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import blake2b
+from importlib.metadata import version
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType
@@ -101,11 +102,10 @@ def _look_up_patterns() -> None:
 def after_import() -> None:
     """Have the code of Jinja templates looked up: dbt compiles every macro that a node calls."""
     import jinja2
-    from dbt_common.__about__ import version
     from dbt_common.clients import jinja
 
     environment = jinja.MacroFuzzEnvironment
-    compiler = f"jinja {jinja2.__version__} {version}"
+    compiler = f"jinja {jinja2.__version__} {version('dbt-common')}"
     compile_template: Any = environment.compile
 
     def compile_known(self: Any, source: Any, name: Any = None, filename: Any = None, *rest: Any, **more: Any) -> Any:

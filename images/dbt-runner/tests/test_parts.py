@@ -8,11 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from wherry_runner import main
+from wherry_runner import main, report
 from wherry_runner.classify import classify, classify_error, is_transient
 from wherry_runner.invoke import Run, merge_comment
 from wherry_runner.mask import MaskedStream, Masker
@@ -20,7 +21,7 @@ from wherry_runner.report import write_record
 from wherry_runner.request import Request, read_request, why_not_slice
 from wherry_runner.slices import LazyGraph, pack, unpack
 
-from wherry.results.codec import NodeResult, Record, Status, as_line, encode, of_line
+from wherry.results.codec import NodeResult, Record, Status, as_line, decode, encode, of_line
 
 
 @pytest.mark.parametrize(
@@ -301,3 +302,17 @@ def test_the_diet_keeps_what_dbt_answers() -> None:
 def test_a_slice_at_which_dbt_is_at_a_loss(kind: str, executed: bool, lack: str) -> None:
     """An error of dbt's own code gives way to the project while nothing was sent; a user's mistake stays one."""
     assert main._lack(Run(False, (), kind, "x", executed=executed)) == lack
+
+
+def test_a_record_is_left_alone_by_who_ends_later(tmp_path: Path) -> None:
+    """Who ends the process holds the record until then: no other thread empties the file to write its own."""
+    path = tmp_path / "message"
+    path.write_text("the last word")
+    arguments = (Record(Status.SUCCESS), Masker({}), {"TERMINATION_MESSAGE_PATH": str(path)})
+    other = threading.Thread(target=report.write_record, args=arguments)
+    with report.WRITING:
+        other.start()
+        other.join(0.2)
+        assert path.read_text() == "the last word"
+    other.join()
+    assert decode(path.read_bytes()).status is Status.SUCCESS

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from rich.console import Console
 
 from bench import project
@@ -50,7 +49,7 @@ class KindStack(BenchStack):
 
     def __init__(self, layout: KindLayout, console: Console) -> None:
         super().__init__(layout, console)
-        context = str(yaml.safe_load(layout.kubeconfig.read_text())["current-context"])
+        context = kind.context(layout.kubeconfig)
         if not context.startswith("kind-"):
             raise WherryError(f"{layout.kubeconfig}: found the context {context}, expected one of kind: kind-<name>")
         self._name, self._kube = context.removeprefix("kind-"), Kube(layout.kubeconfig)

@@ -26,9 +26,9 @@ _WORDS: Final = (
     "visits",
 )
 _LAYERS: Final = (("staging", "stg", 0.4), ("intermediate", "int", 0.25), ("marts", "fct", 0.35))
-TRUNK: Final = 5
 _MOST_PARENTS: Final = 4
 _NEAR: Final = 400  # a model's parents are among so many models before it: projects grow in neighbourhoods
+TRUNK: Final = 5  # links of the chain that is measured within a large project
 
 
 @dataclass(frozen=True)

@@ -148,20 +148,40 @@ bake.main(sys.argv[3:])
 """
 
 
-def run_in_process(program: str, *args: str, **env: str) -> str:
-    """Run a program in a process of its own, without coverage, whose modules would count; return its last line."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")} | env
+# Lists in `written` the contracts that mashumaro writes methods for from here on.
+WRITTEN: Final = """
+from mashumaro.core.meta.code.builder import CodeBuilder
+written = []
+for verb in ("_add_unpack_method_lines", "_add_pack_method_lines"):
+    def note(self, *args, _original=getattr(CodeBuilder, verb), **kwargs):
+        written.append(self.cls.__qualname__)
+        return _original(self, *args, **kwargs)
+    setattr(CodeBuilder, verb, note)
+"""
+
+
+def run_in_process(program: str, *args: str, coverage: bool = True, **env: str) -> str:
+    """Run a program in a process of its own; return its last line. Who counts modules runs it without coverage's."""
+    kept = {key: value for key, value in os.environ.items() if coverage or not key.startswith("COVERAGE_")}
+    environment = kept | env
     done = subprocess.run(
         [sys.executable, "-c", program, *args], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.splitlines()[-1]
+    return done.stdout.rstrip().rpartition("\n")[2]
+
+
+def bake(folder: Path, *, coverage: bool) -> tuple[str, str]:
+    """Bake into files in a folder: the bundle, and what is generated."""
+    files = str(folder / "bundle.bin"), str(folder / "generated.bin")
+    # As in an image: what is imported has its bytecode, and the order of sets is fixed.
+    as_in_an_image = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONHASHSEED": "0"}
+    said = run_in_process(_BAKE, *files, "--bundle", coverage=coverage, **as_in_an_image)
+    assert files[0] in said
+    return files
 
 
 @pytest.fixture(scope="session")
 def baked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Bake into files of the tests' own: the bundle, and what is generated."""
-    folder = tmp_path_factory.mktemp("baked") / "__pycache__"
-    files = str(folder / "bundle.bin"), str(folder / "generated.bin")
-    assert files[0] in run_in_process(_BAKE, *files, "--bundle")
-    return files
+    """Bake as for an image."""
+    return bake(tmp_path_factory.mktemp("baked"), coverage=False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from conftest import bake, run_in_process
 
 _HEAD = """
 import importlib, json, os, sys
@@ -47,11 +46,7 @@ def thing(tmp_path: Path) -> Path:
 def run(program: str, thing: Path, *folders: Path) -> str:
     """Run a program that finds the package first."""
     places = [str(thing.parent), *map(str, folders), os.environ.get("PYTHONPATH", "")]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
-    environment |= {"PYTHONPATH": os.pathsep.join(places), "BUNDLE": str(thing.parent / "bundle.bin")}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_in_process(program, PYTHONPATH=os.pathsep.join(places), BUNDLE=str(thing.parent / "bundle.bin"))
 
 
 def test_a_module_out_of_the_bundle_is_the_module(thing: Path) -> None:
@@ -98,3 +93,9 @@ def test_a_file_that_is_no_bundle_stops_nobody(thing: Path, text: bytes) -> None
     """A process that can't read it imports as ever."""
     (thing.parent / "bundle.bin").write_bytes(text)
     assert json.loads(run(_READ, thing))["loader"] == "SourceFileLoader"
+
+
+def test_an_image_that_is_made_again_is_the_same(tmp_path: Path) -> None:
+    """Both files have the same bytes, so that a layer isn't sent to every machine for nothing."""
+    first, second = ([Path(file).read_bytes() for file in bake(tmp_path / name, coverage=True)] for name in "ab")
+    assert first == second

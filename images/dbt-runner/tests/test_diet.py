@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Release, run_in_process
+from conftest import WRITTEN, Release, run_in_process
 from wherry_runner import generated
 
 # Runs one node as its pod would, with what a bake has kept in a folder, and says what it loaded, compiled and wrote.
-_NODE = """
+_NODE = (
+    """
 import json, os, sys
 from wherry_runner import bundle
 bundle.PATH = sys.argv[1]
@@ -23,13 +24,9 @@ generated.PATH = type(generated.PATH)(sys.argv[2])
 made = generated.record()
 generated.before_import()
 from wherry_runner import later, main
-from mashumaro.core.meta.code.builder import CodeBuilder
-written = []
-for verb in ("_add_unpack_method_lines", "_add_pack_method_lines"):
-    def note(self, *args, _original=getattr(CodeBuilder, verb), **kwargs):
-        written.append(self.cls.__qualname__)
-        return _original(self, *args, **kwargs)
-    setattr(CodeBuilder, verb, note)
+"""
+    + WRITTEN
+    + """
 code = main.run(sys.argv[3:], dict(os.environ))
 loaded = sorted(name for name in sys.modules if not later.stands_in(name))
 loaders = {name: type(getattr(module, "__loader__", None)).__name__ for name, module in sys.modules.items()}
@@ -39,6 +36,7 @@ facts |= {"compiled": len(made), "found": found, "written": written}
 print()
 print(json.dumps(facts))
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,8 @@ def test_a_fresh_process_does_little(shop: Release, baked: tuple[str, str], node
     What is compiled is the project's own, and patterns that few lines use; mashumaro writes nothing.
     """
     args = (verb, "--select", f"fqn:shop.{node.split('.')[2]}")
-    found: dict[str, Any] = json.loads(run_in_process(_NODE, *baked, *args, **shop.environment(node)))
+    said = run_in_process(_NODE, *baked, *args, coverage=False, **shop.environment(node))
+    found: dict[str, Any] = json.loads(said)
     assert (found["code"], found["used"], found["written"]) == (0, [], [])
     assert len(found["loaded"]) <= 1050, found["loaded"]
     assert len(found["found"]) <= 60, found["found"]  # what a process has before it uses the bundle, and a few

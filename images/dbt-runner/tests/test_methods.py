@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from conftest import run_in_process
+from conftest import WRITTEN, run_in_process
 
 # Writes and reads a table's worth of contracts with and without a bundle: what each makes, and what it refuses.
-_CONTRACTS = """
+_CONTRACTS = (
+    """
 import json, os, sys
 from wherry_runner import bundle
 if sys.argv[1]:
@@ -20,15 +21,9 @@ from dbt.adapters.postgres import PostgresCredentials
 from dbt.artifacts.resources.v1.model import ModelConfig
 from dbt.contracts.graph.nodes import ModelNode, SourceDefinition
 from dbt.contracts.project import Project
-from mashumaro.core.meta.code.builder import CodeBuilder
-
-written = []
-for verb in ("_add_unpack_method_lines", "_add_pack_method_lines"):
-    def note(self, *args, _original=getattr(CodeBuilder, verb), **kwargs):
-        written.append(self.cls)
-        return _original(self, *args, **kwargs)
-    setattr(CodeBuilder, verb, note)
-
+"""
+    + WRITTEN
+    + """
 def shown(contract, data):
     try:
         return contract.from_dict(data).to_dict(omit_none=True)
@@ -55,6 +50,7 @@ cases = [
 ]
 print(json.dumps({"shown": [shown(*case) for case in cases], "written": len(written)}, default=str, sort_keys=True))
 """
+)
 
 
 def test_contracts_read_and_write_the_same_out_of_the_bundle(baked: tuple[str, str]) -> None:

@@ -9,21 +9,19 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import Release
+from conftest import WRITTEN, Release
 
 # Forks a process that has imported the preload, once for each node; each says what running its node still took.
-_FORK = """
+_FORK = (
+    """
 import json, os, sys, threading
 import wherry_runner.preload
-from mashumaro.core.meta.code.builder import CodeBuilder
 from wherry_runner import main
 
-compiled, threads, before = [], threading.active_count(), set(sys.modules)
-for name in ("_add_unpack_method_lines", "_add_pack_method_lines"):
-    def count(self, *args, _original=getattr(CodeBuilder, name), **kwargs):
-        compiled.append(self.cls.__qualname__)
-        return _original(self, *args, **kwargs)
-    setattr(CodeBuilder, name, count)
+threads, before = threading.active_count(), set(sys.modules)
+"""
+    + WRITTEN
+    + """
 for job in json.loads(sys.argv[1]):
     if pid := os.fork():
         os.waitpid(pid, 0)
@@ -32,10 +30,11 @@ for job in json.loads(sys.argv[1]):
     code = main.run(job["words"], dict(os.environ))
     imported = sorted(set(sys.modules) - before)
     with open(job["out"], "w") as out:
-        json.dump({"code": code, "threads": threads, "compiled": compiled, "imported": imported}, out)
+        json.dump({"code": code, "threads": threads, "written": written, "imported": imported}, out)
     sys.stdout.flush()
     os._exit(0)
 """
+)
 PODS = [
     ("seed.shop.raw_orders", "seed"),
     ("model.shop.orders", "build"),
@@ -65,5 +64,5 @@ def forked(shop: Release, tmp_path_factory: pytest.TempPathFactory) -> dict[tupl
 def test_a_forked_pod_finds_everything_ready(forked: dict[tuple[str, str], Any], pod: tuple[str, str]) -> None:
     """No contract's methods are compiled again and hardly a module is imported; no thread is there to be forked."""
     found = forked[pod]
-    assert (found["code"], found["threads"], found["compiled"]) == (0, 1, [])
+    assert (found["code"], found["threads"], found["written"]) == (0, 1, [])
     assert len(found["imported"]) <= 12, found["imported"]

@@ -36,7 +36,7 @@ def check(settings: Settings) -> None:
             raise WherryError(
                 f"port {settings.ui_port} is taken, expected a free one for the UI: WHERRY_UI_PORT={free}"
             )
-    elif not ((layout.state / _UNFINISHED).exists() or _context(layout.kubeconfig) == f"kind-{settings.name}"):
+    elif not ((layout.state / _UNFINISHED).exists() or context(layout.kubeconfig) == f"kind-{settings.name}"):
         raise WherryError(
             f"kind cluster {settings.name}: found one that wasn't made from here: its passwords aren't in "
             f"{layout.state}. `kind delete cluster --name {settings.name}` removes it and its data; "
@@ -44,7 +44,7 @@ def check(settings: Settings) -> None:
         )
 
 
-def _context(kubeconfig: Path) -> str:
+def context(kubeconfig: Path) -> str:
     """The cluster that a kubeconfig is of, as kind names it; "" for no file."""
     return str(yaml.safe_load(kubeconfig.read_text()).get("current-context", "")) if kubeconfig.exists() else ""
 

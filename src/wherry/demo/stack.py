@@ -80,7 +80,7 @@ class Stack:
         self._processes.start(program(self.settings, "api-server"))
         Thread(target=warm_up, args=[self.settings], daemon=True).start()
         self._processes.start(program(self.settings, "scheduler", *NO_LOG_SERVER))
-        with step(self._console, "embedded cluster, Snowflake emulator, a namespace per team"):
+        with step(self._console, "cluster and warehouses, a namespace per team"):
             secrets = self._apply_teams(postgres)
         with step(self._console, "raw data and releases"):
             self._load_and_release(secrets)

@@ -48,12 +48,10 @@ class Comparison:
                 floors.extend(bench.floors(self.rounds) if self.floors else ())  # in a shell, on what the arms built
             except KeyboardInterrupt:
                 bench.remarks.append("interrupted: what had been measured by then")
-        first = next(iter(self.projects))
-        where = nodes.stages(run for run in runs if run.project == first)
         figures = of_samples([*nodes.samples(runs), *floors])
         title = f"{', '.join(self.projects)}: {self.rounds} rounds, {self.parallelism} at once"
         allowed = (f"stock gives a pod {self.patience} s to start, not 120; two retries",) if self.patience else ()
-        return Report(title, facts, figures, where, (*arms.remarks(self.arms), *allowed, *bench.remarks))
+        return Report(title, facts, figures, nodes.stages(runs), (*arms.remarks(self.arms), *allowed, *bench.remarks))
 
     def _stack(self, state: Path, console: Console) -> BenchStack:
         """On kind where a kubeconfig is named or `task up` has left one, else on the embedded cluster."""

@@ -182,15 +182,21 @@ def samples(runs: Iterable[Run]) -> Iterator[Sample]:
 
 
 def stages(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
-    """Where the time of a task goes, by arm: what Airflow knows of each, and what ours recorded. Pure."""
+    """Where the time of a task goes: what Airflow knows of each, and what ours recorded. Pure.
+
+    By arm; where several projects were run, by project and arm.
+    """
+    all_runs = tuple(runs)
+    several = len({run.project for run in all_runs}) > 1
     found: dict[str, list[dict[str, float]]] = {}
-    for run in runs:
+    for run in all_runs:
         if run.arm.per_node:
             results = {result["task_id"]: result for result in run.results}
-            found.setdefault(run.arm.name, []).extend(
+            title = f"{run.project}: {run.arm.name}" if several else run.arm.name
+            found.setdefault(title, []).extend(
                 _stages(instance, results.get(instance["task_id"])) for instance in run.tasks
             )
-    return {arm: medians_by_stage(nodes) for arm, nodes in found.items()}
+    return {title: medians_by_stage(nodes) for title, nodes in found.items()}
 
 
 def wall(run: Run) -> float:

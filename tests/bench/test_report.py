@@ -22,10 +22,12 @@ def task(task_id: str, queued: int, started: int, ended: int) -> dict[str, str]:
             "end_date": at.format(ended)}  # fmt: skip
 
 
-def run(arm: nodes.Arm, *tasks: dict[str, str], results: tuple[dict[str, object], ...] = ()) -> nodes.Run:
+def run(
+    arm: nodes.Arm, *tasks: dict[str, str], results: tuple[dict[str, object], ...] = (), project: str = "shop"
+) -> nodes.Run:
     """A run whose pods made four calls each."""
     return nodes.Run(
-        arm=arm, project="shop", green=True, tasks=tasks, results=results, calls=4 * len(tasks),
+        arm=arm, project=project, green=True, tasks=tasks, results=results, calls=4 * len(tasks),
         pods=len(tasks), cpu={"airflow": 3.0, "pods": 5.0}, nodes=2, memory=(30.0, 50.0, 40.0),
     )  # fmt: skip
 
@@ -62,6 +64,8 @@ def test_stages_are_airflows_and_the_records() -> None:
         OURS: {"queue": 1.0, "parse": 1.0, "start": 1.5, "close": 1.5},
         STOCK.name: {"queue": 2.0, "task": 18.0},
     }
+    two = nodes.stages([run(OURS_ARM, task("a", 1, 2, 6)), run(OURS_ARM, task("a", 1, 3, 6), project="other")])
+    assert two == {f"shop: {OURS}": {"queue": 1.0, "task": 4.0}, f"other: {OURS}": {"queue": 2.0, "task": 3.0}}
     assert medians_by_stage([{"a": 1.0}, {"a": 3.0, "b": 4.0}, {"a": 2.0}]) == {"a": 2.0, "b": 4.0}
 
 

@@ -217,7 +217,10 @@ def test_what_airflow_says_of_a_dag(serve: Serve) -> None:
             (200, {"dag_runs": [{"dag_run_id": "r", "queued_at": "2026-01-02T03:04:05Z"}]})
         ],
         "GET /dags/d/details": [(200, {"doc_md": None}), (200, {"doc_md": "words"})],
-        "GET /dags/d/dagRuns/r": [(200, {"state": "queued"})],
+        "GET /dags/d/dagRuns?run_id_prefix_pattern=r&limit=100": [
+            (200, {"dag_runs": [{"dag_run_id": "r2", "state": "failed"}, {"dag_run_id": "r", "state": "queued"}]}),
+            (200, {"dag_runs": [{"dag_run_id": "r2", "state": "failed"}]}),
+        ],
         "GET /importErrors": [(200, {"import_errors": [{"stack_trace": "no such module"}]})],
         "GET /dags/d/dagRuns/r/taskInstances/t/logs/2?full_content=true": [(200, {"content": [{"event": "a"}, "b"]})],
         "PUT /parseDagFile/t0ken": [(201, None)],
@@ -227,6 +230,8 @@ def test_what_airflow_says_of_a_dag(serve: Serve) -> None:
     assert api.active_runs("d") == {"r": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}
     assert [api.dag_docs("d") for _ in range(2)] == ["", "words"]
     assert api.run_state("d", "r") == "queued"
+    with pytest.raises(WherryError, match="no run r of d"):
+        api.run_state("d", "r")
     assert api.import_errors() == ["no such module"]
     assert api.log_lines("d", "r", "t", 2) == ["a", "b"]
     api.reparse("d")

@@ -203,7 +203,8 @@ def test_all_pages_of_a_runs_tasks_are_read(serve: Serve) -> None:
 
 
 def test_what_airflow_says_of_a_dag(serve: Serve) -> None:
-    """Whether it is due, its last run, its active runs, its words, and what kept a file from being read."""
+    """Whether it is due, its last run, its active runs, a run's state, its words, and why a file wasn't read."""
+    run = {"dag_id": "d", "dag_run_id": "r"}
     last = "GET /dags/d/dagRuns?order_by=-run_after&limit=1"
     api, server = serve({
         "GET /dags/d": [
@@ -217,9 +218,9 @@ def test_what_airflow_says_of_a_dag(serve: Serve) -> None:
             (200, {"dag_runs": [{"dag_run_id": "r", "queued_at": "2026-01-02T03:04:05Z"}]})
         ],
         "GET /dags/d/details": [(200, {"doc_md": None}), (200, {"doc_md": "words"})],
-        "GET /dags/d/dagRuns?run_id_prefix_pattern=r&limit=100": [
-            (200, {"dag_runs": [{"dag_run_id": "r2", "state": "failed"}, {"dag_run_id": "r", "state": "queued"}]}),
-            (200, {"dag_runs": [{"dag_run_id": "r2", "state": "failed"}]}),
+        "GET /dags/~/dagRuns?run_id_prefix_pattern=r&limit=100": [
+            (200, {"dag_runs": [run | {"dag_id": "e"}, run | {"dag_run_id": "r2"}, run | {"state": "queued"}]}),
+            (200, {"dag_runs": [run | {"dag_id": "e"}]}),
         ],
         "GET /importErrors": [(200, {"import_errors": [{"stack_trace": "no such module"}]})],
         "GET /dags/d/dagRuns/r/taskInstances/t/logs/2?full_content=true": [(200, {"content": [{"event": "a"}, "b"]})],

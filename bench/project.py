@@ -17,6 +17,7 @@ from wherry.release.images import LocalImageStore
 from wherry.release.manifest import slim
 from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
 from wherry.release.profiles import profiles_yml
+from wherry.release.tasks import write_tasks
 from wherry.teams import Team, dag_id
 
 TEAM: Final = "bench"
@@ -145,8 +146,10 @@ def _seed(cache_folder: Path) -> Json:
 
 def _write_release(root: Path, full: Json) -> Release:
     """A release of this manifest, without an image."""
-    team, data = make_team({SYNTHETIC: "project"}), canonical_json(slim(full, {}))
+    settings, manifest = ReleaseSettings.of(make_team({SYNTHETIC: "project"}), SYNTHETIC), slim(full, {})
+    data = canonical_json(manifest)
     id_, folder = digest(data)[:16], root / TEAM / SYNTHETIC
+    (folder / id_).mkdir(parents=True, exist_ok=True)
     release = Release(
         team=TEAM,
         project=SYNTHETIC,
@@ -161,10 +164,10 @@ def _write_release(root: Path, full: Json) -> Release:
         image_digest=None,
         manifest_path=folder / id_ / MANIFEST_FILE,
         manifest_sha256=digest(data),
-        settings=ReleaseSettings.of(team, SYNTHETIC),
+        tasks_sha256=write_tasks(folder / id_, manifest, settings),
+        settings=settings,
         inputs=digest(data),
     )
-    release.manifest_path.parent.mkdir(parents=True, exist_ok=True)
     release.manifest_path.write_bytes(data)
     (folder / RELEASE_FILE).write_bytes(canonical_json(release.document()))
     return release

@@ -21,6 +21,7 @@ from wherry.demo.ports import free_port
 from wherry.demo.postgres import Postgres
 from wherry.demo.processes import Processes
 from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
+from wherry.release.tasks import write_tasks
 from wherry.teams import Team, load_teams
 
 RUN, TASK = "r1", "orders.build"
@@ -138,14 +139,16 @@ def settings(folder: Path, postgres: Postgres, releases: Path) -> AirflowSetting
 def write_release(root: Path, team: Team) -> None:
     """A release of each of the team's projects: two models in place of its dbt project."""
     for project in team.projects:
-        data = canonical_json(manifest(node("model", "stg"), node("model", "orders", "model.shop.stg")))
+        content = manifest(node("model", "stg"), node("model", "orders", "model.shop.stg"))
+        data, frozen = canonical_json(content), ReleaseSettings.of(team, project)
+        folder = root / team.name / project / digest(data)[:16]
+        folder.mkdir(parents=True)
         release = Release(
             team=team.name, project=project, dag_id=team.dag_ids()[project], id=digest(data)[:16], git_commit=None,
             created=None, dbt_version="1.11.2", adapter="postgres", adapter_version="1.11.0",
             image=f"wherry.local/{team.name}-{project}:1", image_digest=None,
-            manifest_path=root / team.name / project / digest(data)[:16] / MANIFEST_FILE,
-            manifest_sha256=digest(data), settings=ReleaseSettings.of(team, project), inputs=digest(data),
+            manifest_path=folder / MANIFEST_FILE, manifest_sha256=digest(data),
+            tasks_sha256=write_tasks(folder, content, frozen), settings=frozen, inputs=digest(data),
         )  # fmt: skip
-        release.manifest_path.parent.mkdir(parents=True)
         release.manifest_path.write_bytes(data)
         (root / team.name / project / RELEASE_FILE).write_bytes(canonical_json(release.document()))

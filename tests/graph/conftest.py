@@ -11,6 +11,7 @@ from airflow.serialization.serialized_objects import OperatorSerialization
 
 from tests.graph.shop import shop
 from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
+from wherry.release.tasks import write_tasks
 from wherry.teams import Team
 
 TEAM: dict[str, Any] = {
@@ -61,10 +62,13 @@ def release_writer(root: Path) -> WriteRelease:
     """What writes releases under `root`."""
 
     def write(manifest: dict[str, Any] | None = None, project: str = "shop", **settings: Any) -> Release:
-        data = canonical_json(shop() if manifest is None else manifest)
+        manifest = shop() if manifest is None else manifest
+        data = canonical_json(manifest)
         team = Team.model_validate({**TEAM, "projects": {project: {**PROJECT, **settings}}})
         folder = root / team.name / project
         release_id = digest(data + canonical_json(team.model_dump(mode="json")))[:16]
+        frozen = ReleaseSettings.of(team, project)
+        (folder / release_id).mkdir(parents=True)
         release = Release(
             team=team.name,
             project=project,
@@ -79,10 +83,10 @@ def release_writer(root: Path) -> WriteRelease:
             image_digest=None,
             manifest_path=folder / release_id / MANIFEST_FILE,
             manifest_sha256=digest(data),
-            settings=ReleaseSettings.of(team, project),
+            tasks_sha256=write_tasks(folder / release_id, manifest, frozen),
+            settings=frozen,
             inputs=digest(data),
         )
-        release.manifest_path.parent.mkdir(parents=True)
         release.manifest_path.write_bytes(data)
         (folder / RELEASE_FILE).write_bytes(canonical_json(release.document()))
         return release

@@ -15,8 +15,8 @@ from tests.graph.conftest import WriteRelease, fields, with_digest
 from tests.graph.shop import chain, manifest, node, shop
 from wherry.graph import dags, tasks
 from wherry.graph.dags import build_dag, build_task
-from wherry.graph.plan import Plan
 from wherry.release.model import Release, ReleaseSettings
+from wherry.release.plan import Plan
 
 BEHAVIOURS = ("build", "after_each", "after_all", "none")
 
@@ -32,9 +32,7 @@ def test_the_dag_is_the_plan(tests: str, write_release: WriteRelease) -> None:
     plan = Plan(shop(), "shop", tests, freshness=True)  # type: ignore[arg-type]
     assert set(dag.task_dict) == set(plan.tasks)
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == plan.upstream
-    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
-        task_id: plan.waited_for_by(spec) for task_id, spec in plan.tasks.items()
-    }
+    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == plan.downstream
 
 
 @pytest.mark.parametrize("tests", BEHAVIOURS)
@@ -54,16 +52,17 @@ def test_a_task_is_the_same_in_its_own_process(tests: str, freshness: bool, writ
 def test_a_task_builds_one_operator_and_gives_cosmos_no_node(
     tests: str, write_release: WriteRelease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a task's own process one operator is made and nothing is rendered, however many nodes the project has."""
+    """A task's own process makes one operator, renders nothing and reads no manifest, however many nodes there are."""
     made: list[str] = []
     make = tasks.TaskFactory.make
 
-    def count(self: Any, spec: Any, dag: Any, group: Any) -> BaseOperator:
-        made.append(spec.id)
-        return make(self, spec, dag, group)
+    def count(self: Any, planned: Any, dag: Any, group: Any) -> BaseOperator:
+        made.append(planned.spec.id)
+        return make(self, planned, dag, group)
 
     monkeypatch.setattr(tasks.TaskFactory, "make", count)
     monkeypatch.setattr(dags, "build_airflow_graph", lambda **_: pytest.fail("Cosmos was asked to render"))
+    monkeypatch.setattr(dags, "read_manifest", lambda _: pytest.fail("the manifest was read"))
     dag = build_task(
         write_release(chain(300), tests=tests), task_id := f"model_150.{'build' if tests == 'build' else 'run'}"
     )

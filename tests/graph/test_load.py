@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from tests.graph.conftest import WriteRelease
 from wherry.graph import dags, load, load_dags
-from wherry.release.model import Release
+from wherry.release.model import RELEASE_FILE, Release, canonical_json, digest
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "wherry_dags.py"
 
@@ -69,8 +70,8 @@ def test_a_task_process_reads_its_own_release_only(
     write_release()
     break_manifest(write_release(project="returns"))
     opened: list[str] = []
-    original = load.load_release
-    monkeypatch.setattr(load, "load_release", lambda folder: opened.append(folder.name) or original(folder))
+    original = load.read_release
+    monkeypatch.setattr(load, "read_release", lambda folder: opened.append(folder.name) or original(folder))
     wanted(monkeypatch, "acme-data__shop", "orders.build")
     found = bag()
     assert found.import_errors == {}
@@ -123,7 +124,10 @@ def test_a_release_that_cant_be_rendered_is_reported_too(
 ) -> None:
     """A manifest of another shape, though its checksum is right, doesn't break the DAG file."""
     write_release()
-    write_release({"nodes": {"model.a.b": {"resource_type": "model"}}, "sources": {}}, project="odd")
+    odd, data = write_release(project="odd"), canonical_json({"nodes": {"model.a.b": {"resource_type": "model"}}})
+    odd.manifest_path.write_bytes(data)
+    document = replace(odd, manifest_sha256=digest(data)).document()
+    (tmp_path / odd.team / odd.project / RELEASE_FILE).write_bytes(canonical_json(document))
     found = load_dags(tmp_path)
     assert found["acme-data__odd"].tags == {dags.BROKEN_TAG}
     assert "can't be rendered" in caplog.text

@@ -12,11 +12,11 @@ from tests.graph.conftest import TEAM, WriteRelease, fields
 from tests.graph.shop import manifest, node, shop
 from wherry.graph.dags import build_dag, build_task
 from wherry.graph.load import load_dags
-from wherry.graph.plan import PRODUCER
 from wherry.operator.local import LocalOperator, VirtualenvOperator
 from wherry.operator.watcher import DbtProducerPodOperator, WatchingOperator
 from wherry.release import ReleaseError
 from wherry.release.model import Release, ReleaseSettings
+from wherry.release.plan import PRODUCER
 from wherry.release.policy import resolve
 from wherry.teams import Team
 

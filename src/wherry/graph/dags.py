@@ -23,11 +23,12 @@ from cosmos.dbt.graph import DbtGraph, DbtNode
 
 from wherry.graph.docs import broken_doc, dag_doc
 from wherry.graph.modes import mode_of
-from wherry.graph.plan import Plan, one_line
 from wherry.graph.tasks import TaskFactory
 from wherry.release.execution import execution_of
 from wherry.release.model import Release, read_manifest
+from wherry.release.plan import Plan, one_line
 from wherry.release.policy import Refusal
+from wherry.release.tasks import plan_of, read_task
 
 log = logging.getLogger(__name__)
 
@@ -67,27 +68,26 @@ class _ReleaseGraph(DbtGraph):  # type: ignore[misc,unused-ignore]
 
 def build_dag(release: Release) -> DAG:
     """The whole DAG. Raises ReleaseError when the manifest doesn't match its checksum."""
-    factory = _factory(release)
-    refusals = factory.refusals()
+    factory, plan = _factory(release), plan_of(read_manifest(release), release.settings)
+    refusals = factory.refusals(plan)
     for refusal in refusals:
         log.warning("%s: ignored: %s", release.dag_id, one_line(str(refusal), 500))
     dag = ReleaseDag(release.dag_id, **_dag_arguments(release, refusals))
-    _render(factory, dag)
-    _complete(factory, dag)
+    _render(factory, plan, dag)
+    _complete(factory, plan, dag)
     return dag
 
 
 def build_task(release: Release, task_id: str) -> DAG:
     """The DAG with this task alone, its fields as in the whole one; the whole one when there is no such task."""
-    factory = _factory(release)
-    spec = factory.plan.find(task_id)
-    if spec is None:
+    planned = read_task(release, task_id)
+    if planned is None:
         return build_dag(release)
     dag = TaskDag(release.dag_id, **_dag_arguments(release, ()))
-    group = TaskGroup(spec.group, dag=dag) if spec.group else None
-    task = factory.make(spec, dag, group)
-    task.upstream_task_ids = set(factory.plan.waits_for(spec))
-    task.downstream_task_ids = set(factory.plan.waited_for_by(spec))
+    group = TaskGroup(planned.spec.group, dag=dag) if planned.spec.group else None
+    task = _factory(release).make(planned, dag, group)
+    task.upstream_task_ids = set(planned.upstream)
+    task.downstream_task_ids = set(planned.downstream)
     return dag
 
 
@@ -105,10 +105,7 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
 
 
 def _factory(release: Release) -> TaskFactory:
-    project, execution = release.settings.project, execution_of(release.settings)
-    watched = execution == "watcher_kubernetes"
-    plan = Plan(read_manifest(release), release.project, project.tests, project.freshness, watched)
-    return TaskFactory(release, plan, mode_of(execution, release, plan))
+    return TaskFactory(release, mode_of(execution_of(release.settings), release))
 
 
 def _dag_arguments(release: Release, refusals: Sequence[Refusal]) -> dict[str, Any]:
@@ -129,10 +126,9 @@ def _dag_arguments(release: Release, refusals: Sequence[Refusal]) -> dict[str, A
     }
 
 
-def _render(factory: TaskFactory, dag: DAG) -> None:
+def _render(factory: TaskFactory, plan: Plan, dag: DAG) -> None:
     """Let Cosmos lay out tasks, task groups and dependencies; each task itself is made by the factory."""
-    plan = factory.plan
-    make = _converter(factory)
+    make = _converter(factory, plan)
     render = RenderConfig(
         test_behavior=TestBehavior(plan.tests),
         load_method=LoadMode.DBT_MANIFEST,
@@ -165,12 +161,12 @@ def _render(factory: TaskFactory, dag: DAG) -> None:
     )
 
 
-def _converter(factory: TaskFactory) -> Callable[..., BaseOperator]:
+def _converter(factory: TaskFactory, plan: Plan) -> Callable[..., BaseOperator]:
     """Cosmos' `node_converters` seam: what Cosmos would make a task of, the factory makes, from the plan by its id."""
 
     def convert(*, dag: DAG, task_group: TaskGroup | None, task_id: str, **_: Any) -> BaseOperator:
         full_id = f"{task_group.group_id}.{task_id}" if task_group else task_id
-        return factory.make(factory.plan.tasks[full_id], dag, task_group)
+        return factory.make(plan.planned(full_id), dag, task_group)
 
     return convert
 
@@ -209,12 +205,11 @@ def _cosmos_node(node: Mapping[str, Any], parents: list[str]) -> dict[str, Any]:
     }
 
 
-def _complete(factory: TaskFactory, dag: DAG) -> None:
+def _complete(factory: TaskFactory, plan: Plan, dag: DAG) -> None:
     """Add the tasks of the plan that Cosmos doesn't render, and see that there are no others."""
-    plan = factory.plan
     missing = plan.tasks.keys() - dag.task_dict.keys()
     for task_id in sorted(missing):
-        factory.make(plan.tasks[task_id], dag, dag.task_group)
+        factory.make(plan.planned(task_id), dag, dag.task_group)
     for task_id, task in dag.task_dict.items():
         if unset := plan.upstream[task_id] - task.upstream_task_ids:
             task.set_upstream([dag.task_dict[other] for other in sorted(unset)])

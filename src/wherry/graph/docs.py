@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from wherry.graph.plan import one_line
 from wherry.release.model import Release
+from wherry.release.plan import one_line
 from wherry.release.policy import Refusal
 from wherry.teams import Execution
 

@@ -10,7 +10,7 @@ from airflow.sdk import DAG, get_parsing_context
 
 from wherry.errors import WherryError
 from wherry.graph.dags import BROKEN_TASK, broken_dag, build_dag, build_task
-from wherry.release.model import RELEASE_FILE, load_release
+from wherry.release.model import RELEASE_FILE, read_release
 from wherry.teams import dag_id as make_dag_id
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _of(releases: Path, dag_id: str) -> Iterable[Path]:
 
 def _load(folder: Path, task_id: str | None) -> DAG:
     try:
-        release = load_release(folder)
+        release = read_release(folder)
         return build_dag(release) if task_id in (None, BROKEN_TASK) else build_task(release, task_id)
     except WherryError as error:
         reason = str(error)

@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 
 from airflow.sdk import BaseOperator
 
-from wherry.graph.plan import PRODUCER, Plan, TaskSpec, Verb
 from wherry.pod import PodPlan
 from wherry.release.model import Release
+from wherry.release.plan import PRODUCER, PlannedTask, TaskSpec, Verb
 from wherry.release.policy import NodePolicy
-from wherry.teams import Execution
+from wherry.teams import Execution, Project
 
 Arguments = dict[str, Any]
 
@@ -27,10 +27,15 @@ _NO_TESTS: Final = ("--resource-type", "model", "--resource-type", "seed", "--re
 class Wanted:
     """A task to be made: `shown` is what Airflow shows of it and where it is in the DAG."""
 
-    spec: TaskSpec
+    planned: PlannedTask
     policy: NodePolicy
     pod: PodPlan
     shown: Mapping[str, Any]
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What the task does."""
+        return self.planned.spec
 
     def arguments(self) -> Arguments:
         """Airflow's own arguments, and Cosmos'. The weight is absolute: it needs no walk through the graph."""
@@ -61,13 +66,13 @@ class Mode(Protocol):
         ...
 
 
-def mode_of(execution: Execution, release: Release, plan: Plan) -> Mode:
+def mode_of(execution: Execution, release: Release) -> Mode:
     """The mode of that name; only its own operators are imported. Raises WherryError where its files are missing."""
     match execution:
         case "kubernetes":
             return Pods()
         case "watcher_kubernetes":
-            return Watcher(plan, release.settings.project.threads)
+            return Watcher(release.settings.project)
         case "local" | "virtualenv":
             return Worker(execution, release.manifest_path.parent / "image")
 
@@ -114,11 +119,11 @@ class Worker:
 class Watcher:
     """One pod builds all nodes, in as many slots of their pool as it has threads; a task a node watches it."""
 
-    def __init__(self, plan: Plan, threads: int) -> None:
+    def __init__(self, project: Project) -> None:
         """Import the operators."""
         from wherry.operator import watcher
 
-        self._plan, self._threads, self._pods, self._operator = plan, threads, Pods(), watcher
+        self._project, self._pods, self._operator = project, Pods(), watcher
 
     def make(self, wanted: Wanted) -> BaseOperator:
         """The producer, a watcher, or the pod of all tests, which none could watch."""
@@ -129,12 +134,12 @@ class Watcher:
     def _producer(self, wanted: Wanted) -> BaseOperator:
         """Its second try is Cosmos' own: it gives the watchers back what the first one knew."""
         ours = {
-            "pool_slots": self._threads,
+            "pool_slots": self._project.threads,
             "priority_weight": _PRODUCERS_WEIGHT,
             "retries": 1,
             "retry_delay": timedelta(),
-            "tests_per_model": {watched: list(tests) for watched, tests in self._plan.tests_of.items()},
-            "dbt_cmd_flags": [*_NO_TESTS] if self._plan.tests in ("after_all", "none") else [],
+            "tests_per_model": {watched: list(tests) for watched, tests in wanted.planned.tests.items()},
+            "dbt_cmd_flags": [*_NO_TESTS] if self._project.tests in ("after_all", "none") else [],
         }
         return self._operator.DbtProducerPodOperator(**wanted.arguments() | ours)
 
@@ -147,7 +152,7 @@ class Watcher:
         ours = {
             "pool": "default_pool",
             "watched": spec.node,
-            "for_tests": spec.verb in (Verb.TEST, Verb.BUILD) and spec.node in self._plan.tests_of,
+            "for_tests": spec.verb in (Verb.TEST, Verb.BUILD) and bool(wanted.planned.tests),
         }
         operator: BaseOperator = getattr(self._operator, f"Dbt{spec.verb.capitalize()}WatcherPodOperator")(
             **wanted.arguments() | ours

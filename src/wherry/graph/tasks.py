@@ -11,9 +11,9 @@ from airflow.sdk import DAG, Asset, BaseOperator, TaskGroup
 
 from wherry.graph.docs import task_doc
 from wherry.graph.modes import Mode, Wanted
-from wherry.graph.plan import Plan, TaskSpec
 from wherry.pod import PodPlan
 from wherry.release.model import Release
+from wherry.release.plan import Plan, PlannedTask, TaskSpec
 from wherry.release.policy import NodePolicy, Refusal, resolve
 from wherry.teams.assets import PublicModel
 
@@ -26,38 +26,33 @@ class TaskFactory:
     """Makes the tasks of one release."""
 
     release: Release
-    plan: Plan
     mode: Mode
     _resolved: dict[str, tuple[NodePolicy, tuple[Refusal, ...]]] = field(default_factory=dict)
 
-    def node(self, spec: TaskSpec) -> Mapping[str, Any] | None:
-        """The dbt node of a task; None for the task that tests the whole project."""
-        return self.plan.nodes.get(spec.node) or self.plan.detached.get(spec.node)
-
-    def refusals(self) -> tuple[Refusal, ...]:
+    def refusals(self, plan: Plan) -> tuple[Refusal, ...]:
         """What nodes ask for and don't get. Empty for a release of `wherry release`, which refuses it."""
-        nodes = (*self.plan.nodes.values(), *self.plan.detached.values())
+        nodes = (*plan.nodes.values(), *plan.detached.values())
         return tuple(refusal for node in nodes for refusal in self._resolve(node)[1])
 
-    def make(self, spec: TaskSpec, dag: DAG, group: TaskGroup | None) -> BaseOperator:
+    def make(self, planned: PlannedTask, dag: DAG, group: TaskGroup | None) -> BaseOperator:
         """The task, in `dag`, without its dependencies."""
-        node = self.node(spec)
+        spec, node = planned.spec, planned.node
         shown: dict[str, Any] = {
             "task_id": spec.label,
             "dag": dag,
             "task_group": group,
             "task_display_name": spec.title,
             "doc_md": task_doc(node),
-            "outlets": self._outlets(spec),
+            "outlets": self._outlets(planned),
         }
         if spec.empty:
             return EmptyOperator(**shown)
         policy, _ = self._resolve(node or _WHOLE_PROJECT)
-        return self.mode.make(Wanted(spec, policy, self._pod(spec, policy), shown))
+        return self.mode.make(Wanted(planned, policy, self._pod(spec, policy), shown))
 
-    def _outlets(self, spec: TaskSpec) -> list[Asset]:
+    def _outlets(self, planned: PlannedTask) -> list[Asset]:
         """The asset that the task updates: others wait for public models only, so no other node costs an event."""
-        name = self.plan.published_by(spec)
+        name = planned.published
         return [Asset(PublicModel(self.release.team, self.release.project, name).uri)] if name else []
 
     def _resolve(self, node: Mapping[str, Any]) -> tuple[NodePolicy, tuple[Refusal, ...]]:

@@ -30,6 +30,7 @@ from wherry.release.model import (
 from wherry.release.policy import resolve
 from wherry.release.profiles import profiles_yml
 from wherry.release.project import SourceProject, read_project
+from wherry.release.tasks import write_tasks
 from wherry.teams import Team, dag_id
 
 _STAGING = ".staging-"
@@ -153,6 +154,7 @@ def _stage(source: _Input, staging: Path, home: Path, progress: Progress) -> Rel
     progress("checking the nodes")
     manifest = _checked_manifest(json.loads((staging / MANIFEST_FILE).read_bytes()), settings, built)
     manifest_path.write_bytes(canonical_json(manifest))
+    tasks_sha256 = write_tasks(content, manifest, settings)
     team = settings.team.name
     id_ = _content_id(content, settings, source.base, built.dbt_version, built.adapter, built.adapter_version)
     return Release(
@@ -169,6 +171,7 @@ def _stage(source: _Input, staging: Path, home: Path, progress: Progress) -> Rel
         image_digest=None,
         manifest_path=home / id_ / MANIFEST_FILE,
         manifest_sha256=digest(manifest_path.read_bytes()),
+        tasks_sha256=tasks_sha256,
         settings=settings,
         inputs=source.fingerprint,
     )

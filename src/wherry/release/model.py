@@ -15,7 +15,7 @@ from wherry.teams import Project, Team, dag_id
 
 RELEASE_FILE = "release.json"
 MANIFEST_FILE = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 MAX_RELEASE_BYTES = 1_000_000
 MAX_MANIFEST_BYTES = 256_000_000
 
@@ -66,7 +66,7 @@ class Release:
 
     `created` is the time of `git_commit` (so that the same input gives the same bytes); both are None outside git and
     when the project's folder has uncommitted changes. `image_digest` is None where no registry gives one.
-    `inputs` fingerprints everything that the release was made from.
+    `tasks_sha256` vouches for its tasks (`tasks`). `inputs` fingerprints everything that the release was made from.
     """
 
     team: str
@@ -82,6 +82,7 @@ class Release:
     image_digest: str | None
     manifest_path: Path
     manifest_sha256: str
+    tasks_sha256: str
     settings: ReleaseSettings
     inputs: str
 
@@ -109,11 +110,18 @@ def digest(data: bytes) -> str:
 
 
 def load_release(folder: Path) -> Release:
-    """Read `<folder>/release.json` (folder = releases/<team>/<project>) and verify what it names.
+    """Read `<folder>/release.json` (folder = releases/<team>/<project>) and verify the manifest that it names.
 
     Raises ReleaseError when the file or its manifest is missing, isn't well formed, points out of its own folder, or
     doesn't match its checksum: such a release is never run.
     """
+    release = read_release(folder)
+    _expect(release.manifest_path, "SHA-256", digest(_manifest_bytes(release)), release.manifest_sha256)
+    return release
+
+
+def read_release(folder: Path) -> Release:
+    """Read `<folder>/release.json`; what it names is checked by who reads it. Raises ReleaseError as `load_release`."""
     path = folder / RELEASE_FILE
     document = _read_document(path)
     try:
@@ -130,7 +138,6 @@ def load_release(folder: Path) -> Release:
         raise ReleaseError(f"{path}: settings: {problems}; release the project again") from None
     _check_identity(path, release)
     _expect(path, "settings_sha256", document["settings_sha256"], digest(canonical_json(document["settings"])))
-    _expect(release.manifest_path, "SHA-256", digest(_manifest_bytes(release)), release.manifest_sha256)
     return release
 
 
@@ -148,7 +155,7 @@ def load_releases(root: Path) -> tuple[tuple[Release, ...], tuple[ReleaseError, 
 
 
 def read_manifest(release: Release) -> dict[str, Any]:
-    """The slim manifest, checked against the release's checksum again: what was verified is what is parsed."""
+    """The slim manifest, checked against the release's checksum: what is verified is what is parsed."""
     data = _manifest_bytes(release)
     _expect(release.manifest_path, "SHA-256", digest(data), release.manifest_sha256)
     manifest: dict[str, Any] = json.loads(data)
@@ -158,6 +165,7 @@ def read_manifest(release: Release) -> dict[str, Any]:
 _PATTERNS: Mapping[str, re.Pattern[str]] = {
     "id": _ID,
     "manifest_sha256": _SHA256,
+    "tasks_sha256": _SHA256,
     "settings_sha256": _SHA256,
     "inputs": _SHA256,
 }

@@ -1,8 +1,8 @@
 """Which tasks a release has, and how they hang together, without building one. Pure.
 
 The ids are those that Cosmos gives the same nodes (with `normalize_task_id`, so that a test that is added or taken away
-never renames a task). A task's own process builds one task from here; the whole DAG is rendered by Cosmos and completed
-from here.
+never renames a task). The whole DAG is rendered by Cosmos and completed from here; what a task's own process needs of
+it is kept in the release (`tasks`).
 """
 
 import re
@@ -59,6 +59,23 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
+class PlannedTask:
+    """A task and all that its operator is made from, so that it can be made without the others.
+
+    `node` is its dbt node, None where it is for the whole project. `published`: the public model that others may read
+    once it is done. `tests`: the data tests by the node that they alone look at: its own node's; all, for the task that
+    builds all nodes. `upstream`, `downstream`: the ids of the tasks that it waits for, and that wait for it.
+    """
+
+    spec: TaskSpec
+    node: Mapping[str, Any] | None
+    published: str | None
+    tests: Mapping[str, tuple[str, ...]]
+    upstream: frozenset[str]
+    downstream: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Plan:
     """All tasks of one project. `manifest` is the slim manifest of its release.
 
@@ -104,7 +121,7 @@ class Plan:
         }
 
     @cached_property
-    def tests_of(self) -> dict[str, tuple[str, ...]]:
+    def _tests_of(self) -> dict[str, tuple[str, ...]]:
         """The data tests by the node that they alone look at; a test with a task of its own by itself."""
         tests: dict[str, tuple[str, ...]] = {unique_id: (unique_id,) for unique_id in self.detached}
         for unique_id, home in self._homes.items():
@@ -155,19 +172,31 @@ class Plan:
     @cached_property
     def upstream(self) -> dict[str, frozenset[str]]:
         """The ids of the tasks that each task waits for."""
-        return {spec.id: self.waits_for(spec) for spec in self.tasks.values()}
+        return {spec.id: self._waits_for(spec) for spec in self.tasks.values()}
 
-    def find(self, task_id: str) -> TaskSpec | None:
-        """The task of this id, without a look at the others."""
-        if task_id == PRODUCER or (self.tests == "after_all" and task_id == self._after_all):
-            specs = self._whole()
-        else:
-            bases = (task_id, task_id.rpartition(".")[0])
-            nodes = [unique_id for unique_id, base in self.names.items() if base in bases]
-            specs = (spec for unique_id in nodes for spec in self._specs_of(unique_id))
-        return next((spec for spec in specs if spec.id == task_id), None)
+    @cached_property
+    def downstream(self) -> dict[str, frozenset[str]]:
+        """The ids of the tasks that wait for each task."""
+        found: dict[str, set[str]] = {task_id: set() for task_id in self.tasks}
+        for task_id, before in self.upstream.items():
+            for other in before:
+                found[other].add(task_id)
+        return {task_id: frozenset(after) for task_id, after in found.items()}
 
-    def waits_for(self, spec: TaskSpec) -> frozenset[str]:
+    def planned(self, task_id: str) -> PlannedTask:
+        """The task of this id."""
+        spec, tests = self.tasks[task_id], self._tests_of
+        own = {spec.node: tests[spec.node]} if spec.node in tests else {}
+        return PlannedTask(
+            spec=spec,
+            node=self.nodes.get(spec.node) or self.detached.get(spec.node),
+            published=self._published_by(spec),
+            tests=tests if spec.id == PRODUCER else own,
+            upstream=self.upstream[task_id],
+            downstream=self.downstream[task_id],
+        )
+
+    def _waits_for(self, spec: TaskSpec) -> frozenset[str]:
         """The ids of the tasks that this one waits for."""
         if not spec.node:
             return frozenset(self._leaves() if spec.id == self._after_all else ())
@@ -175,22 +204,12 @@ class Plan:
             return frozenset([self.task_of(spec.node)] if self.runs(spec.node) else ())
         return frozenset(task for parent in self.parents(spec.node) for task in self._done_when(parent))
 
-    def waited_for_by(self, spec: TaskSpec) -> frozenset[str]:
-        """The ids of the tasks that wait for this one: some of its node, of the node's children, or the last one."""
-        children = (
-            unique_id
-            for unique_id, node in (*self.nodes.items(), *self.detached.items())
-            if unique_id == spec.node or spec.node in node["depends_on"]["nodes"]
-        )
-        others = (*(other for child in children for other in self._specs_of(child)), *self._whole())
-        return frozenset(other.id for other in others if spec.id in self.waits_for(other))
-
     def parents(self, unique_id: str) -> tuple[str, ...]:
         """The nodes that this node is made from and that have a task."""
         node = self.nodes.get(unique_id) or self.detached[unique_id]
         return tuple(dict.fromkeys(parent for parent in node["depends_on"]["nodes"] if parent in self.nodes))
 
-    def published_by(self, spec: TaskSpec) -> str | None:
+    def _published_by(self, spec: TaskSpec) -> str | None:
         """The public model that others may read once this task is done, by the name that its ids begin with."""
         node = self.nodes.get(spec.node)
         if node is None or node["config"].get("access") != "public" or _is_ephemeral(node):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.graph.shop import manifest, node, shop
-from wherry.graph.plan import Plan, Tests
+from wherry.release.plan import Plan, Tests
 
 BEHAVIOURS: tuple[Tests, ...] = ("build", "after_each", "after_all", "none")
 
@@ -176,23 +176,6 @@ def test_signs_of_dbts_selector_syntax_are_no_syntax_in_a_name() -> None:
         manifest(node("model", "a"), node("model", "b"), node("test", "a b,c+@*", "model.shop.a", "model.shop.b"))
     )
     assert [spec.select for spec in of.tasks.values() if spec.verb == "test"] == ["fqn:shop.marts.a?b?c???"]
-
-
-@pytest.mark.parametrize("tests", BEHAVIOURS)
-def test_upstream_and_downstream_agree(tests: Tests) -> None:
-    """Each dependency is seen from both ends."""
-    of = plan(tests=tests)
-    assert edges(of) == {(task, after) for task, spec in of.tasks.items() for after in of.waited_for_by(spec)}
-
-
-@pytest.mark.parametrize("tests", BEHAVIOURS)
-def test_a_task_is_found_without_the_others(tests: Tests) -> None:
-    """Looked up alone, each task is the one that the whole plan has; what isn't there isn't found."""
-    whole = plan(tests=tests)
-    for task_id, spec in whole.tasks.items():
-        assert plan(tests=tests).find(task_id) == spec
-    for task_id in ("", ".", "orders", "orders.", ".build", "gone.build", "gone_test", "orders.freshness"):
-        assert plan(tests=tests).find(task_id) is None
 
 
 def test_a_project_without_nodes_has_no_tasks() -> None:

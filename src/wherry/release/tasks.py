@@ -1,0 +1,95 @@
+"""Each task of a release by itself, so that its process reads nothing of the others.
+
+The file: a line with the length and the SHA-256 of each bucket, then the buckets: the tasks whose ids fall into one, as
+JSON, a line each. A task's process reads the first line and one bucket, whose size doesn't grow with the project.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from wherry.release.model import Release, ReleaseError, ReleaseSettings, canonical_json, digest
+from wherry.release.plan import Plan, PlannedTask, TaskSpec, Verb
+
+TASKS_FILE: Final = "tasks.jsonl"
+_PER_BUCKET: Final = 16
+_MAX_HEAD_BYTES: Final = 16_000_000
+
+
+def plan_of(manifest: Mapping[str, Any], settings: ReleaseSettings) -> Plan:
+    """The tasks of a release with this slim manifest."""
+    project = settings.project
+    watched = project.execution == "watcher_kubernetes"
+    return Plan(manifest, settings.project_name, project.tests, project.freshness, watched)
+
+
+def write_tasks(folder: Path, manifest: Mapping[str, Any], settings: ReleaseSettings) -> str:
+    """Write a release's tasks into its folder; return the SHA-256 of the first line, which vouches for the others."""
+    plan = plan_of(manifest, settings)
+    count = len(plan.tasks) // _PER_BUCKET + 1
+    buckets: list[dict[str, Any]] = [{} for _ in range(count)]
+    for task_id in plan.tasks:
+        buckets[_bucket(task_id, count)][task_id] = _document(plan.planned(task_id))
+    lines = [canonical_json(bucket) + b"\n" for bucket in buckets]
+    head = canonical_json([[len(line), digest(line)] for line in lines]) + b"\n"
+    (folder / TASKS_FILE).write_bytes(head + b"".join(lines))
+    return digest(head)
+
+
+def read_task(release: Release, task_id: str) -> PlannedTask | None:
+    """The task of this id; None where the release has none. Raises ReleaseError for a file that isn't the release's."""
+    path = release.manifest_path.with_name(TASKS_FILE)
+    try:
+        with path.open("rb") as file:
+            found = _read(file, release.tasks_sha256, task_id)
+    except OSError as error:
+        raise ReleaseError(f"{path}: {error.strerror}; expected a release's file; release the project again") from None
+    except ValueError as error:
+        raise ReleaseError(f"{path}: {error}; release the project again") from None
+    return None if found is None else _planned(found)
+
+
+def _read(file: BinaryIO, expected: str, task_id: str) -> dict[str, Any] | None:
+    head = file.readline(_MAX_HEAD_BYTES)
+    _check(head, expected)
+    places: list[tuple[int, str]] = json.loads(head)
+    number = _bucket(task_id, len(places))
+    length, checksum = places[number]
+    file.seek(sum(before for before, _ in places[:number]), 1)
+    line = file.read(length)
+    _check(line, checksum)
+    found: dict[str, Any] | None = json.loads(line).get(task_id)
+    return found
+
+
+def _check(line: bytes, expected: str) -> None:
+    if (found := digest(line)) != expected:
+        raise ValueError(f"SHA-256: found {found}, expected {expected}")
+
+
+def _bucket(task_id: str, count: int) -> int:
+    return int.from_bytes(sha256(task_id.encode()).digest()[:8]) % count
+
+
+def _document(planned: PlannedTask) -> dict[str, Any]:
+    return {
+        **vars(planned),
+        "spec": asdict(planned.spec),
+        "upstream": sorted(planned.upstream),
+        "downstream": sorted(planned.downstream),
+    }
+
+
+def _planned(document: Mapping[str, Any]) -> PlannedTask:
+    spec = document["spec"]
+    return PlannedTask(
+        spec=TaskSpec(**{**spec, "verb": Verb(spec["verb"])}),
+        node=document["node"],
+        published=document["published"],
+        tests={node: tuple(tests) for node, tests in document["tests"].items()},
+        upstream=frozenset(document["upstream"]),
+        downstream=frozenset(document["downstream"]),
+    )

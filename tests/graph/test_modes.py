@@ -132,6 +132,18 @@ def watched_shop() -> dict[str, Any]:
     return project
 
 
+def test_where_the_platform_overrides_the_watcher_nobody_builds_all(
+    write_release: WriteRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The DAG has no task of one pod for all nodes, and each task is the same in its own process."""
+    release = write_release(watched_shop(), **WATCHED)
+    monkeypatch.setenv("WHERRY_EXECUTION", "kubernetes")
+    whole = build_dag(release)
+    assert PRODUCER not in whole.task_dict
+    for task_id, task in whole.task_dict.items():
+        assert fields(build_task(release, task_id).task_dict[task_id]) == fields(task)
+
+
 def test_one_pod_builds_what_the_others_watch(write_release: WriteRelease) -> None:
     """The producer takes a slot a thread of the warehouse's pool; watchers wait elsewhere, and not for its end."""
     dag = build_dag(write_release(watched_shop(), **WATCHED))

@@ -1,6 +1,7 @@
 """The tasks of a release by themselves: what the plan says of each, and nothing that was changed since."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.graph.conftest import WriteRelease
 from tests.graph.shop import chain, shop
 from wherry.release.model import Release, ReleaseError
-from wherry.release.tasks import TASKS_FILE, plan_of, read_task
+from wherry.release.tasks import TASKS_FILE, check_tasks, plan_of, read_task
 
 
 def file_of(release: Release) -> Path:
@@ -21,7 +22,7 @@ def test_each_task_is_the_plans(tests: str, execution: str, write_release: Write
     """Read alone, each task is the one of the whole plan; what isn't there isn't found."""
     watched = execution == "watcher_kubernetes"
     release = write_release(tests=tests, execution=execution, **({"freshness": False, "nodes": []} if watched else {}))
-    plan = plan_of(shop(), release.settings)
+    plan = plan_of(shop(), release.settings, release.settings.project.execution)
     assert len(plan.tasks) > 5
     for task_id in plan.tasks:
         assert read_task(release, task_id) == plan.planned(task_id)
@@ -57,6 +58,8 @@ def test_a_file_that_is_not_the_releases(
 ) -> None:
     """Nothing of it is run; the file and what to do are said."""
     release = write_release(chain(1))
+    check_tasks(release)
     mistake(file_of(release))
-    with pytest.raises(ReleaseError, match=f"{TASKS_FILE}: {said}.*release the project again"):
-        read_task(release, "model_0.build")
+    for read in (partial(read_task, task_id="model_0.build"), check_tasks):
+        with pytest.raises(ReleaseError, match=f"{TASKS_FILE}: {said}.*release the project again"):
+            read(release)

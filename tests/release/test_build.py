@@ -28,7 +28,7 @@ def home_of(release: Release) -> Path:
 def test_a_release_holds_what_rendering_and_pods_need(shared: Release) -> None:
     """The project's files, a profiles.yml, dbt's slices and the slim manifest, and who made them."""
     files = set(tree(home_of(shared) / shared.id))
-    assert {"manifest.json", "image/profiles/profiles.yml", "image/project/dbt_project.yml"} <= files
+    assert {"manifest.json", "tasks.jsonl", "image/profiles/profiles.yml", "image/project/dbt_project.yml"} <= files
     assert any(name.startswith("image/slices/") for name in files)
     assert shared.image == f"wherry.local/growth-tiny:{shared.id}"
     assert (shared.adapter, shared.dbt_version[:5]) == ("postgres", "1.11.")
@@ -178,12 +178,16 @@ class TestInPlace:
         assert not release_tiny().changed
         assert tree(tmp_path / "images") == before
 
-    def test_a_spoilt_release_is_mended(self, release_tiny: Builder) -> None:
+    @pytest.mark.parametrize("file", ["manifest.json", "tasks.jsonl"])
+    def test_a_spoilt_release_is_mended(self, file: str, release_tiny: Builder) -> None:
         """Releasing again is what the error of a broken checksum advises."""
         release = release_tiny().release
-        release.manifest_path.write_text("{}")
+        spoilt = release.manifest_path.with_name(file)
+        good = spoilt.read_bytes()
+        spoilt.write_bytes(good[:-2])
         assert release_tiny().release == release
         assert load_release(home_of(release)) == release
+        assert spoilt.read_bytes() == good
 
     def test_a_refused_release_leaves_the_previous_one(
         self, release_tiny: Builder, repository: Path, tmp_path: Path

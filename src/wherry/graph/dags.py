@@ -68,7 +68,8 @@ class _ReleaseGraph(DbtGraph):  # type: ignore[misc,unused-ignore]
 
 def build_dag(release: Release) -> DAG:
     """The whole DAG. Raises ReleaseError when the manifest doesn't match its checksum."""
-    factory, plan = _factory(release), plan_of(read_manifest(release), release.settings)
+    factory, execution = _factory(release), execution_of(release.settings)
+    plan = plan_of(read_manifest(release), release.settings, execution)
     refusals = factory.refusals(plan)
     for refusal in refusals:
         log.warning("%s: ignored: %s", release.dag_id, one_line(str(refusal), 500))

@@ -30,7 +30,7 @@ from wherry.release.model import (
 from wherry.release.policy import resolve
 from wherry.release.profiles import profiles_yml
 from wherry.release.project import SourceProject, read_project
-from wherry.release.tasks import write_tasks
+from wherry.release.tasks import check_tasks, write_tasks
 from wherry.teams import Team, dag_id
 
 _STAGING = ".staging-"
@@ -252,9 +252,11 @@ def _prune(home: Path, keep: set[str]) -> None:
 def _current(home: Path) -> Release | None:
     """The release that is in place; None when there is none that can be trusted."""
     try:
-        return load_release(home)
+        release = load_release(home)
+        check_tasks(release)
     except ReleaseError:
         return None
+    return release
 
 
 def _image_folder(release: Release) -> Path:

@@ -5,30 +5,35 @@ JSON, a line each. A task's process reads the first line and one bucket, whose s
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
+from os import SEEK_CUR
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from wherry.release.model import Release, ReleaseError, ReleaseSettings, canonical_json, digest
 from wherry.release.plan import Plan, PlannedTask, TaskSpec, Verb
+from wherry.teams import Execution
 
 TASKS_FILE: Final = "tasks.jsonl"
 _PER_BUCKET: Final = 16
 _MAX_HEAD_BYTES: Final = 16_000_000
 
 
-def plan_of(manifest: Mapping[str, Any], settings: ReleaseSettings) -> Plan:
-    """The tasks of a release with this slim manifest."""
-    project = settings.project
-    watched = project.execution == "watcher_kubernetes"
+def plan_of(manifest: Mapping[str, Any], settings: ReleaseSettings, execution: Execution) -> Plan:
+    """The tasks of a release with this slim manifest in this mode."""
+    project, watched = settings.project, execution == "watcher_kubernetes"
     return Plan(manifest, settings.project_name, project.tests, project.freshness, watched)
 
 
 def write_tasks(folder: Path, manifest: Mapping[str, Any], settings: ReleaseSettings) -> str:
-    """Write a release's tasks into its folder; return the SHA-256 of the first line, which vouches for the others."""
-    plan = plan_of(manifest, settings)
+    """Write a release's tasks into its folder; return the SHA-256 of the first line, which vouches for the others.
+
+    They are those of the project's own mode; where an installation's overrides it, one of them may not be asked for.
+    """
+    plan = plan_of(manifest, settings, settings.project.execution)
     count = len(plan.tasks) // _PER_BUCKET + 1
     buckets: list[dict[str, Any]] = [{} for _ in range(count)]
     for task_id in plan.tasks:
@@ -41,28 +46,39 @@ def write_tasks(folder: Path, manifest: Mapping[str, Any], settings: ReleaseSett
 
 def read_task(release: Release, task_id: str) -> PlannedTask | None:
     """The task of this id; None where the release has none. Raises ReleaseError for a file that isn't the release's."""
+    with _tasks(release) as (file, buckets):
+        number = _bucket(task_id, len(buckets))
+        file.seek(sum(length for length, _ in buckets[:number]), SEEK_CUR)
+        found = json.loads(_read(file, *buckets[number])).get(task_id)
+    return None if found is None else _planned(found)
+
+
+def check_tasks(release: Release) -> None:
+    """Raise ReleaseError for a file that isn't, to its end, the release's."""
+    with _tasks(release) as (file, buckets):
+        for bucket in buckets:
+            _read(file, *bucket)
+
+
+@contextmanager
+def _tasks(release: Release) -> Iterator[tuple[BinaryIO, list[tuple[int, str]]]]:
+    """The file, read up to its buckets, and the length and SHA-256 of each."""
     path = release.manifest_path.with_name(TASKS_FILE)
     try:
         with path.open("rb") as file:
-            found = _read(file, release.tasks_sha256, task_id)
+            head = file.readline(_MAX_HEAD_BYTES)
+            _check(head, release.tasks_sha256)
+            yield file, json.loads(head)
     except OSError as error:
         raise ReleaseError(f"{path}: {error.strerror}; expected a release's file; release the project again") from None
     except ValueError as error:
         raise ReleaseError(f"{path}: {error}; release the project again") from None
-    return None if found is None else _planned(found)
 
 
-def _read(file: BinaryIO, expected: str, task_id: str) -> dict[str, Any] | None:
-    head = file.readline(_MAX_HEAD_BYTES)
-    _check(head, expected)
-    places: list[tuple[int, str]] = json.loads(head)
-    number = _bucket(task_id, len(places))
-    length, checksum = places[number]
-    file.seek(sum(before for before, _ in places[:number]), 1)
+def _read(file: BinaryIO, length: int, checksum: str) -> bytes:
     line = file.read(length)
     _check(line, checksum)
-    found: dict[str, Any] | None = json.loads(line).get(task_id)
-    return found
+    return line
 
 
 def _check(line: bytes, expected: str) -> None:

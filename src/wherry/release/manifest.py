@@ -3,7 +3,7 @@
 Cosmos builds a `DbtNode` from: resource_type, package_name, original_file_path, depends_on.nodes, tags, config, fqn and
 (sources) freshness; of `config` rendering reads materialized and meta.owner, our policy meta.wherry and
 snowflake_warehouse, our assets access. That is a sixth of dbt's file (1,000 models with 2,000 tests: 6.7 to 1.1 MB),
-which Airflow reads again in every task's process.
+which the dag-processor reads whenever it looks at the DAGs; a task's process reads its own task alone (`tasks`).
 """
 
 import re

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from tests.graph.conftest import WriteRelease
 from wherry.graph import dags, load, load_dags
 from wherry.release.model import RELEASE_FILE, Release, canonical_json, digest
+from wherry.release.tasks import TASKS_FILE
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "wherry_dags.py"
 
@@ -117,6 +118,16 @@ def test_a_release_that_is_no_release_is_reported_in_its_place(
     found = load_dags(tmp_path)
     assert sorted(found) == ["acme-data__shop", "other__project"]
     assert "release\\.json" in found["other__project"].doc_md
+
+
+def test_a_release_whose_tasks_are_spoilt_is_never_run(write_release: WriteRelease, tmp_path: Path) -> None:
+    """It is seen when the DAG is drawn, not by each task that isn't found."""
+    release = write_release()
+    tasks = release.manifest_path.with_name(TASKS_FILE)
+    tasks.write_bytes(tasks.read_bytes()[:-2])
+    (dag,) = load_dags(tmp_path).values()
+    assert dag.tags == {dags.BROKEN_TAG}
+    assert TASKS_FILE in str(dag.doc_md).replace("\\", "")
 
 
 def test_a_release_that_cant_be_rendered_is_reported_too(

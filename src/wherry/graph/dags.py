@@ -28,7 +28,7 @@ from wherry.release.execution import execution_of
 from wherry.release.model import Release, read_manifest
 from wherry.release.plan import Plan, one_line
 from wherry.release.policy import Refusal
-from wherry.release.tasks import plan_of, read_task
+from wherry.release.tasks import check_tasks, plan_of, read_task
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ class _ReleaseGraph(DbtGraph):  # type: ignore[misc,unused-ignore]
 
 
 def build_dag(release: Release) -> DAG:
-    """The whole DAG. Raises ReleaseError when the manifest doesn't match its checksum."""
+    """The whole DAG. Raises ReleaseError when the manifest or the file of tasks doesn't match its checksum."""
+    check_tasks(release)
     factory, execution = _factory(release), execution_of(release.settings)
     plan = plan_of(read_manifest(release), release.settings, execution)
     refusals = factory.refusals(plan)

@@ -15,14 +15,13 @@ import psycopg2
 from cryptography.fernet import Fernet
 
 from tests.graph.shop import manifest, node
+from tests.releases import write_release
 from wherry.demo.airflow import AirflowApi, AirflowSettings, environment, program
 from wherry.demo.layout import REPOSITORY
 from wherry.demo.ports import free_port
 from wherry.demo.postgres import Postgres
 from wherry.demo.processes import Processes
-from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
-from wherry.release.tasks import write_tasks
-from wherry.teams import Team, load_teams
+from wherry.teams import load_teams
 
 RUN, TASK = "r1", "orders.build"
 PASSWORD = secrets.token_urlsafe(12)
@@ -67,8 +66,10 @@ def create_user(name: str, role: str) -> list[str]:
 def running(folder: Path, config: str = "") -> Iterator[Server]:
     """Start it, and stop it; `config` is its webserver_config.py."""
     releases = folder / "releases"
+    stg, orders = node("model", "stg"), node("model", "orders", "model.shop.stg")
     for team in load_teams(TEAMS):
-        write_release(releases, team)
+        for project in team.projects:
+            write_release(releases, team, project, manifest(stg, orders))
     (folder / "webserver_config.py").write_text(config)
     with Postgres(folder / "postgres", roles={"airflow": "airflow"}, databases={"airflow": "airflow"}) as postgres:
         server = Server(settings(folder, postgres, releases))
@@ -134,21 +135,3 @@ def settings(folder: Path, postgres: Postgres, releases: Path) -> AirflowSetting
         port=free_port(0), password=PASSWORD, secret=secrets.token_hex(32), fernet_key=Fernet.generate_key().decode(),
         environment=more,
     )  # fmt: skip
-
-
-def write_release(root: Path, team: Team) -> None:
-    """A release of each of the team's projects: two models in place of its dbt project."""
-    for project in team.projects:
-        content = manifest(node("model", "stg"), node("model", "orders", "model.shop.stg"))
-        data, frozen = canonical_json(content), ReleaseSettings.of(team, project)
-        folder = root / team.name / project / digest(data)[:16]
-        folder.mkdir(parents=True)
-        release = Release(
-            team=team.name, project=project, dag_id=team.dag_ids()[project], id=digest(data)[:16], git_commit=None,
-            created=None, dbt_version="1.11.2", adapter="postgres", adapter_version="1.11.0",
-            image=f"wherry.local/{team.name}-{project}:1", image_digest=None,
-            manifest_path=folder / MANIFEST_FILE, manifest_sha256=digest(data),
-            tasks_sha256=write_tasks(folder, content, frozen), settings=frozen, inputs=digest(data),
-        )  # fmt: skip
-        release.manifest_path.write_bytes(data)
-        (root / team.name / project / RELEASE_FILE).write_bytes(canonical_json(release.document()))

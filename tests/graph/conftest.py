@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.serialization.serialized_objects import OperatorSerialization
 
+from tests import releases
 from tests.graph.shop import shop
-from wherry.release.model import MANIFEST_FILE, RELEASE_FILE, Release, ReleaseSettings, canonical_json, digest
-from wherry.release.tasks import write_tasks
+from wherry.release.model import Release
 from wherry.teams import Team
 
 TEAM: dict[str, Any] = {
@@ -62,34 +62,8 @@ def release_writer(root: Path) -> WriteRelease:
     """What writes releases under `root`."""
 
     def write(manifest: dict[str, Any] | None = None, project: str = "shop", **settings: Any) -> Release:
-        manifest = shop() if manifest is None else manifest
-        data = canonical_json(manifest)
         team = Team.model_validate({**TEAM, "projects": {project: {**PROJECT, **settings}}})
-        folder = root / team.name / project
-        release_id = digest(data + canonical_json(team.model_dump(mode="json")))[:16]
-        frozen = ReleaseSettings.of(team, project)
-        (folder / release_id).mkdir(parents=True)
-        release = Release(
-            team=team.name,
-            project=project,
-            dag_id=f"{team.name}__{project}",
-            id=release_id,
-            git_commit="0123456789abcdef0123456789abcdef01234567",
-            created="2026-01-02T03:04:05+00:00",
-            dbt_version="1.11.2",
-            adapter="snowflake",
-            adapter_version="1.11.0",
-            image=f"wherry.local/acme-data-{project}:{release_id}",
-            image_digest=None,
-            manifest_path=folder / release_id / MANIFEST_FILE,
-            manifest_sha256=digest(data),
-            tasks_sha256=write_tasks(folder / release_id, manifest, frozen),
-            settings=frozen,
-            inputs=digest(data),
-        )
-        release.manifest_path.write_bytes(data)
-        (folder / RELEASE_FILE).write_bytes(canonical_json(release.document()))
-        return release
+        return releases.write_release(root, team, project, shop() if manifest is None else manifest)
 
     return write
 

@@ -29,6 +29,7 @@ from wherry.release.model import Release, read_manifest
 from wherry.release.plan import Plan, one_line
 from wherry.release.policy import Refusal
 from wherry.release.tasks import check_tasks, plan_of, read_task
+from wherry.teams import Execution
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +70,13 @@ class _ReleaseGraph(DbtGraph):  # type: ignore[misc,unused-ignore]
 def build_dag(release: Release) -> DAG:
     """The whole DAG. Raises ReleaseError when the manifest or the file of tasks doesn't match its checksum."""
     check_tasks(release)
-    factory, execution = _factory(release), execution_of(release.settings)
+    execution = execution_of(release.settings)
+    factory = TaskFactory(release, mode_of(execution, release))
     plan = plan_of(read_manifest(release), release.settings, execution)
     refusals = factory.refusals(plan)
     for refusal in refusals:
         log.warning("%s: ignored: %s", release.dag_id, one_line(str(refusal), 500))
-    dag = ReleaseDag(release.dag_id, **_dag_arguments(release, refusals))
+    dag = ReleaseDag(release.dag_id, **_dag_arguments(release, execution, refusals))
     _render(factory, plan, dag)
     _complete(factory, plan, dag)
     return dag
@@ -85,9 +87,10 @@ def build_task(release: Release, task_id: str) -> DAG:
     planned = read_task(release, task_id)
     if planned is None:
         return build_dag(release)
-    dag = TaskDag(release.dag_id, **_dag_arguments(release, ()))
+    execution = execution_of(release.settings)
+    dag = TaskDag(release.dag_id, **_dag_arguments(release, execution, ()))
     group = TaskGroup(planned.spec.group, dag=dag) if planned.spec.group else None
-    task = _factory(release).make(planned, dag, group)
+    task = TaskFactory(release, mode_of(execution, release)).make(planned, dag, group)
     task.upstream_task_ids = set(planned.upstream)
     task.downstream_task_ids = set(planned.downstream)
     return dag
@@ -106,12 +109,8 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
     return dag
 
 
-def _factory(release: Release) -> TaskFactory:
-    return TaskFactory(release, mode_of(execution_of(release.settings), release))
-
-
-def _dag_arguments(release: Release, refusals: Sequence[Refusal]) -> dict[str, Any]:
-    team, project, execution = release.settings.team, release.settings.project, execution_of(release.settings)
+def _dag_arguments(release: Release, execution: Execution, refusals: Sequence[Refusal]) -> dict[str, Any]:
+    team, project = release.settings.team, release.settings.project
     # A watcher's own pod isn't bounded by the warehouse's pool, which the producer has its slots of.
     bound = {"max_active_tasks": team.warehouses[project.warehouse].slots} if execution == "watcher_kubernetes" else {}
     tags = [team.name, release.project, "dbt", *([REFUSED_TAG] if refusals else [])]

@@ -116,7 +116,7 @@ def load_release(folder: Path) -> Release:
     doesn't match its checksum: such a release is never run.
     """
     release = read_release(folder)
-    _expect(release.manifest_path, "SHA-256", digest(_manifest_bytes(release)), release.manifest_sha256)
+    expect(release.manifest_path, "SHA-256", digest(_manifest_bytes(release)), release.manifest_sha256)
     return release
 
 
@@ -137,7 +137,7 @@ def read_release(folder: Path) -> Release:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ReleaseError(f"{path}: settings: {problems}; release the project again") from None
     _check_identity(path, release)
-    _expect(path, "settings_sha256", document["settings_sha256"], digest(canonical_json(document["settings"])))
+    expect(path, "settings_sha256", document["settings_sha256"], digest(canonical_json(document["settings"])))
     return release
 
 
@@ -157,7 +157,7 @@ def load_releases(root: Path) -> tuple[tuple[Release, ...], tuple[ReleaseError, 
 def read_manifest(release: Release) -> dict[str, Any]:
     """The slim manifest, checked against the release's checksum: what is verified is what is parsed."""
     data = _manifest_bytes(release)
-    _expect(release.manifest_path, "SHA-256", digest(data), release.manifest_sha256)
+    expect(release.manifest_path, "SHA-256", digest(data), release.manifest_sha256)
     manifest: dict[str, Any] = json.loads(data)
     return manifest
 
@@ -196,25 +196,31 @@ def _read_document(path: Path) -> dict[str, Any]:
     for key in _TEXTS + _OPTIONAL_TEXTS:
         if not (isinstance(document[key], str) or (key in _OPTIONAL_TEXTS and document[key] is None)):
             raise ReleaseError(f"{path}: {key}: found {document[key]!r:.80}, expected text")
-    _expect(path, "manifest", document["manifest"], f"{document['id']}/{MANIFEST_FILE}")
+    expect(path, "manifest", document["manifest"], f"{document['id']}/{MANIFEST_FILE}")
     return document
 
 
 def _check_identity(path: Path, release: Release) -> None:
     """A release speaks for the folder it lies in and for the project in its own settings, and for nothing else."""
     home = path.absolute().parent
-    _expect(path, "team", release.team, home.parent.name)
-    _expect(path, "project", release.project, home.name)
-    _expect(path, "settings.team.name", release.settings.team.name, release.team)
-    _expect(path, "settings.team.projects", release.settings.project_name, release.project)
-    _expect(path, "dag_id", release.dag_id, dag_id(release.team, release.project))
+    expect(path, "team", release.team, home.parent.name)
+    expect(path, "project", release.project, home.name)
+    expect(path, "settings.team.name", release.settings.team.name, release.team)
+    expect(path, "settings.team.projects", release.settings.project_name, release.project)
+    expect(path, "dag_id", release.dag_id, dag_id(release.team, release.project))
 
 
-def _expect(path: Path, key: str, found: object, expected: object) -> None:
+def expect(path: Path, key: str, found: object, expected: object) -> None:
+    """Raise ReleaseError unless what a release's file says is what it must say."""
     if found != expected:
         raise ReleaseError(
             f"{path}: {key}: found {found!r:.120}, expected {expected!r:.120}; release the project again"
         )
+
+
+def unreadable(path: Path, error: OSError) -> ReleaseError:
+    """What is raised for a file of a release that can't be read."""
+    return ReleaseError(f"{path}: {error.strerror}; expected a release's file; release the project again")
 
 
 def _manifest_bytes(release: Release) -> bytes:
@@ -229,7 +235,7 @@ def _read_bounded(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise ReleaseError(f"{path}: {error.strerror}; expected a release's file; release the project again") from None
+        raise unreadable(path, error) from None
     if len(data) > limit:
         raise ReleaseError(f"{path}: found more than {limit} bytes, expected at most that; release the project again")
     return data

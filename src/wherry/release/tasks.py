@@ -13,7 +13,7 @@ from os import SEEK_CUR
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from wherry.release.model import Release, ReleaseError, ReleaseSettings, canonical_json, digest
+from wherry.release.model import Release, ReleaseSettings, canonical_json, digest, expect, unreadable
 from wherry.release.plan import Plan, PlannedTask, TaskSpec, Verb
 from wherry.teams import Execution
 
@@ -67,23 +67,16 @@ def _tasks(release: Release) -> Iterator[tuple[BinaryIO, list[tuple[int, str]]]]
     try:
         with path.open("rb") as file:
             head = file.readline(_MAX_HEAD_BYTES)
-            _check(head, release.tasks_sha256)
+            expect(path, "SHA-256", digest(head), release.tasks_sha256)
             yield file, json.loads(head)
     except OSError as error:
-        raise ReleaseError(f"{path}: {error.strerror}; expected a release's file; release the project again") from None
-    except ValueError as error:
-        raise ReleaseError(f"{path}: {error}; release the project again") from None
+        raise unreadable(path, error) from None
 
 
 def _read(file: BinaryIO, length: int, checksum: str) -> bytes:
     line = file.read(length)
-    _check(line, checksum)
+    expect(Path(file.name), "SHA-256", digest(line), checksum)
     return line
-
-
-def _check(line: bytes, expected: str) -> None:
-    if (found := digest(line)) != expected:
-        raise ValueError(f"SHA-256: found {found}, expected {expected}")
 
 
 def _bucket(task_id: str, count: int) -> int:

@@ -40,6 +40,7 @@ def parse(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
                 yield f"serialise, {size:,} models", arm, "CPU-s", found["serialise"]
                 yield f"memory of a parse, {size:,} models", arm, "MB", found["peak_mb"]
                 yield f"tasks, {size:,} models", arm, "tasks", found["tasks"]
+                yield f"modules imported by a parse, {size:,} models", arm, "modules", len(found["modules"])
 
 
 def task(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:

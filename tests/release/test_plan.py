@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.graph.shop import manifest, node, shop
-from wherry.release.plan import Plan, Tests
+from wherry.release.plan import Plan, Tests, one_line
 
 BEHAVIOURS: tuple[Tests, ...] = ("build", "after_each", "after_all", "none")
 
@@ -181,3 +181,18 @@ def test_signs_of_dbts_selector_syntax_are_no_syntax_in_a_name() -> None:
 def test_a_project_without_nodes_has_no_tasks() -> None:
     """Nothing to build, nothing to test."""
     assert not plan(manifest(), tests="after_all").tasks
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("one\ttwo\r\n three ", "one two three"),
+        ("a\x00b\x1b[31mc", "a b [31mc"),
+        ("a\u202eb\u2028c\xa0d", "a b c d"),
+        ("é" * 300, "é" * 200),
+        ("\x00", ""),
+    ],
+)
+def test_a_teams_words_are_one_printable_line(words: str, line: str) -> None:
+    """Whatever a description holds, a page and a log show one line of it."""
+    assert one_line(words) == line

@@ -301,9 +301,10 @@ class Plan:
 
 def one_line(text: str, most: int = 200) -> str:
     """A team's words as one printable line of at most `most` characters."""
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(text.split())[:most]
+    line = " ".join(text.split())  # most are printable then; a look at each character costs a large DAG a tenth
+    if not line.isprintable():
+        line = " ".join("".join(sign if sign.isprintable() else " " for sign in line).split())
+    return line[:most]
 
 
 def _own_name(unique_id: str) -> str:

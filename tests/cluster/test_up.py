@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from wherry.cli.main import app
-from wherry.cluster import shell, up
+from wherry.cluster import kube, shell, up
 from wherry.cluster.images import Images
 from wherry.cluster.kube import Kube
 from wherry.cluster.settings import Settings
@@ -296,6 +296,19 @@ def test_what_does_not_get_ready_is_named_with_its_reason(folder: Path) -> None:
         "pod airflow-scheduler-1: CrashLoopBackOff: back-off 5m0s; its log: task logs NAME=scheduler",
         "pod airflow-triggerer-1 has no node: Insufficient cpu",
     ]
+
+
+def test_a_wait_outlasts_an_api_server_that_is_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine's doesn't answer now and then: that ends no wait, but the time that it has."""
+    monkeypatch.setattr(kube, "_AGAIN", 0.0)
+    cluster = Kube(folder / "kubeconfig")
+    (folder / "away").touch()
+    cluster.wait_rolled_out("airflow", ["deployment/airflow-scheduler"])
+    assert len(calls(folder, "kubectl", "rollout")) == 2
+    (folder / "broken").write_text("rollout")
+    with pytest.raises(WherryError, match="the disk is full"):
+        cluster.wait_rolled_out("airflow", ["deployment/airflow-scheduler"])
+    assert len(calls(folder, "kubectl", "rollout")) == 3
 
 
 def test_down_removes_the_cluster_and_its_state(folder: Path) -> None:

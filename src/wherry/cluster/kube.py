@@ -3,13 +3,18 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Final, cast
 
 from wherry.cluster.shell import kubernetes_tool, run
 from wherry.errors import WherryError
+
+# kubectl's words for an API server that is away for a moment, or too busy to answer.
+_AWAY: Final = re.compile(r"Unable to connect to the server|The connection to the server .* was refused|\bEOF\b")
+_AGAIN: Final = 2.0  # seconds
 
 
 class Kube:
@@ -60,12 +65,24 @@ class Kube:
     def wait_rolled_out(self, namespace: str, workloads: Iterable[str], timeout: int = 600) -> None:
         """Wait until every workload's pods are the new ones, and ready; WherryError says what ails the others."""
         for workload in workloads:
-            arguments = ("rollout", "status", workload, "--namespace", namespace, f"--timeout={timeout}s")
             try:
-                self.kubectl(*arguments, timeout=timeout + 30)
+                self._wait_rolled_out(namespace, workload, timeout)
             except WherryError as error:
                 found = ailments(self.items("pods", "--namespace", namespace))
                 raise WherryError("\n".join((f"{workload} in namespace {namespace}: {error}", *found))) from None
+
+    def _wait_rolled_out(self, namespace: str, workload: str, timeout: int) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(1, int(deadline - time.monotonic()))
+            arguments = ("rollout", "status", workload, "--namespace", namespace, f"--timeout={left}s")
+            try:
+                self.kubectl(*arguments, timeout=left + 30)
+                return
+            except WherryError as error:
+                if time.monotonic() > deadline or not _AWAY.search(str(error)):
+                    raise
+            time.sleep(_AGAIN)
 
     @contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[int]:

@@ -96,7 +96,7 @@ def wide(  # noqa: PLR0913, PLR0917 - one an option
         floors=False,
         warm_up=False,
         patience=_WIDE_PATIENCE,
-        part=Part(60 * minutes, red=True),
+        part=Part(60 * minutes, green=1),
     )
     finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
 
@@ -116,13 +116,15 @@ def large(
     from bench.compare import Comparison
     from bench.nodes import Part
 
-    state = state.absolute()
-    projects = {f"trunk_{size}": synthetic.trunk(size) for size in _numbers(sizes)}
+    state, numbers = state.absolute(), _numbers(sizes)
+    if min(numbers) <= synthetic.TRUNK:
+        raise WherryError(f"--sizes: found {min(numbers)}, expected more than {synthetic.TRUNK}: five run, one fails")
+    projects = {f"trunk_{size}": synthetic.trunk(size) for size in numbers}
     folders = {
         name: synthetic.write(state / "projects" / name, models, name=name, tests=False)
         for name, models in projects.items()
     }
-    comparison = Comparison(folders, (arms.OURS_ARM,), rounds, floors=False, part=Part(red=True))
+    comparison = Comparison(folders, (arms.OURS_ARM,), rounds, floors=False, part=Part(green=synthetic.TRUNK))
     finish(comparison.measure(state, Console(stderr=True, highlight=False)), as_json)
 
 

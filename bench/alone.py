@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,28 +32,24 @@ _PASSWORD: Final = "bench"  # noqa: S105 - of a database that lives for the benc
 
 def parse(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
     """CPU-seconds in which the dag-processor reads a whole DAG, after what its parent has imported."""
-    for size in sizes:
-        release, manifest = project.grown(cache, size)
-        for _ in range(rounds):
-            for arm in (OURS, STOCK):
-                found = _read(arm, manifest, release.manifest_path.parents[3])
-                yield f"parse, {size:,} models", arm, "CPU-s", found["parse"]
-                yield f"serialise, {size:,} models", arm, "CPU-s", found["serialise"]
-                yield f"memory of a parse, {size:,} models", arm, "MB", found["peak_mb"]
-                yield f"tasks, {size:,} models", arm, "tasks", found["tasks"]
-                yield f"modules imported by a parse, {size:,} models", arm, "modules", len(found["modules"])
+    grown = {size: project.grown(cache, size) for size in sizes}
+    for _, (size, (release, manifest)), arm in product(range(rounds), grown.items(), (OURS, STOCK)):
+        found = _read(arm, manifest, release.manifest_path.parents[3])
+        yield f"parse, {size:,} models", arm, "CPU-s", found["parse"]
+        yield f"serialise, {size:,} models", arm, "CPU-s", found["serialise"]
+        yield f"memory of a parse, {size:,} models", arm, "MB", found["peak_mb"]
+        yield f"tasks, {size:,} models", arm, "tasks", found["tasks"]
+        yield f"modules imported by a parse, {size:,} models", arm, "modules", len(found["modules"])
 
 
 def task(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
     """CPU-seconds in which a task's own process reads its DAG, before it can begin."""
-    for size in sizes:
-        release, manifest = project.grown(cache, size)
-        one = f"{synthetic.layered(size)[size // 2].name}.build"
-        for _ in range(rounds):
-            for arm, dag_id in ((OURS, release.dag_id), (STOCK, "stock")):
-                found = _read(arm, manifest, release.manifest_path.parents[3], dag_id, one)
-                yield f"a task's own parse, {size:,} models", arm, "CPU-s", found["parse"]
-                yield f"operators built for a task, {size:,} models", arm, "tasks", found["tasks"]
+    grown = {size: project.grown(cache, size) for size in sizes}
+    for _, (size, (release, manifest)), arm in product(range(rounds), grown.items(), (OURS, STOCK)):
+        one, dag_id = f"{synthetic.layered(size)[size // 2].name}.build", release.dag_id if arm == OURS else "stock"
+        found = _read(arm, manifest, release.manifest_path.parents[3], dag_id, one)
+        yield f"a task's own parse, {size:,} models", arm, "CPU-s", found["parse"]
+        yield f"operators built for a task, {size:,} models", arm, "tasks", found["tasks"]
 
 
 def runner(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
@@ -60,13 +57,12 @@ def runner(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
     releases = {size: project.built(cache, size) for size in sizes}
     _run([str(RUNNER_PYTHON), "-m", "wherry_runner.bake", "--bundle"], _plain_environment(), cache)  # as images have it
     with tempfile.TemporaryDirectory(prefix="wherry-bench-") as folder, _postgres(Path(folder)) as secret:
-        for size, release in releases.items():
+        for _, (size, release) in product(range(rounds), releases.items()):
             image = release.manifest_path.parent / "image"
             node = next(model for model in synthetic.layered(size) if not model.parents).name
-            for _ in range(rounds):
-                yield from _node(image, node, size, secret, Path(folder))
-                if size <= 1000:  # dbt parses a larger one for minutes
-                    yield from _in_a_shell(image, node, size, secret, Path(folder))
+            yield from _node(image, node, size, secret, Path(folder))
+            if size <= 1000:  # dbt parses a larger one for minutes
+                yield from _in_a_shell(image, node, size, secret, Path(folder))
 
 
 def _read(arm: str, manifest: Path, releases: Path, dag_id: str = "", task_id: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bench.figures import Report, of_samples
 from bench.kind import KindLayout, KindStack
 from bench.report import machine
 from bench.stack import PARALLELISM, BenchLayout, BenchStack, prepare
+from wherry.errors import WherryError
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Comparison:
         """On kind where a kubeconfig is named or `task up` has left one, else on the embedded cluster."""
         named = os.environ.get("WHERRY_E2E_KUBECONFIG")
         config = Path(named or ".wherry/up/kubeconfig").absolute()
+        if named and not config.exists():
+            raise WherryError(f"WHERRY_E2E_KUBECONFIG: found no file {config}, expected a kind cluster's kubeconfig")
         if named or config.exists():
             folder = state / "kind"
             kind = KindLayout(folder, folder / "repository", self.parallelism, self.patience, config)

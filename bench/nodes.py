@@ -29,10 +29,17 @@ _WARM_UP = 5.0  # seconds in which the last pods that wait have imported dbt
 
 @dataclass(frozen=True)
 class Part:
-    """Which runs count by their green nodes alone: one that is ended after so many seconds (0: none is), a red one."""
+    """Which runs count by their green nodes alone.
+
+    One that is ended after so many seconds; a red one in which so many nodes were green. 0: none.
+    """
 
     seconds: float = 0.0
-    red: bool = False
+    green: int = 0
+
+    def counts(self, green: int, *, cut: bool) -> bool:
+        """Whether a run that wasn't green to its end does, with so many green nodes."""
+        return green > 0 if cut else 0 < self.green <= green
 
 
 WHOLE: Final = Part()
@@ -111,9 +118,9 @@ class Bench:
             time.sleep(_WARM_UP)
             after["pods"] = self._stack.cpu()["pods"]
         calls, tasks, nodes = self._calls(dag_id, run_id), api.task_instances(dag_id, run_id), self._stack.nodes(name)
-        partly = cut or (state == "failed" and self._part.red)
-        if partly:
-            tasks = [task for task in tasks if task["state"] == "success"]
+        green = [task for task in tasks if task["state"] == "success"]
+        if partly := state != "success" and self._part.counts(len(green), cut=cut):
+            tasks = green
             self.remarks.append(f"{arm.name}, {name}: {len(tasks)} of {nodes:,} nodes were green")
             nodes = len(tasks)
         return Run(

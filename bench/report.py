@@ -19,7 +19,7 @@ _COLORS: Final = (  # as many as there are stages
     "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#1f3b63",
     "#ffbe7d", "#8cd17d", "#b6992d", "#a0cbe8", "#d37295", "#79706e", "#d7b5a6", "#bab0ac", "#499894",
 )  # fmt: skip
-_WIDTH, _LABEL, _BAR = 900, 190, 22
+_WIDTH, _LETTER, _BAR = 900, 7.2, 22
 
 
 def machine(platform_name: str) -> dict[str, str]:
@@ -93,16 +93,17 @@ def picture(stages: Mapping[str, Mapping[str, float]], title: str) -> str:
     longest = max((sum(own.values()) for own in stages.values()), default=1.0) or 1.0
     names = list(dict.fromkeys(stage for own in stages.values() for stage in own))
     color = {name: _COLORS[index % len(_COLORS)] for index, name in enumerate(names)}
-    scale = (_WIDTH - _LABEL - 70) / longest
+    label = 24 + _LETTER * max(map(len, stages), default=0)
+    scale = (_WIDTH - label - 70) / longest
     parts = [f'<text x="10" y="22" font-weight="bold">{escape(title)}</text>']
     for row, (arm, own) in enumerate(stages.items()):
-        top, left = 40 + row * (_BAR + 10), float(_LABEL)
-        parts.append(f'<text x="{_LABEL - 8}" y="{top + 16}" text-anchor="end">{escape(arm)}</text>')
+        top, left = 40 + row * (_BAR + 10), label
+        parts.append(f'<text x="{label - 8:.1f}" y="{top + 16}" text-anchor="end">{escape(arm)}</text>')
         for stage, seconds in own.items():
             width = max(0.0, seconds) * scale
-            label = f"<title>{escape(stage)}: {seconds:.2f} s</title>"
+            tip = f"<title>{escape(stage)}: {seconds:.2f} s</title>"
             place = f'x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_BAR}"'
-            parts.append(f'<rect {place} fill="{color[stage]}">{label}</rect>')
+            parts.append(f'<rect {place} fill="{color[stage]}">{tip}</rect>')
             left += width
         parts.append(f'<text x="{left + 6:.1f}" y="{top + 16}">{sum(own.values()):.1f} s</text>')
     top = 50 + len(stages) * (_BAR + 10)

@@ -3,6 +3,7 @@
 import io
 from xml.etree import ElementTree
 
+import pytest
 from rich.console import Console
 
 from bench import nodes, report
@@ -81,6 +82,29 @@ def test_a_report_can_be_read_by_people_programs_and_browsers() -> None:
     picture = ElementTree.fromstring(report.picture(stages, "where"))
     titles = [element.text for element in picture.iter() if element.tag.endswith("title")]
     assert titles == ["queue: 0.50 s", "dbt <run>: 1.00 s", "queue: 0.50 s", "task: 9.00 s"]
+
+
+def test_a_pictures_labels_have_their_room() -> None:
+    """Each ends where its bar begins, and begins within the picture."""
+    name = "jaffle_shop_classic: stock Cosmos, tests inside"
+    picture = ElementTree.fromstring(report.picture({name: {"queue": 0.5}}, "where"))
+    (label,) = (element for element in picture.iter() if element.text == name)
+    assert float(label.attrib["x"]) > 7 * len(name)
+
+
+@pytest.mark.parametrize(
+    ("part", "green", "cut", "counts"),
+    [
+        (nodes.WHOLE, 9, False, False),
+        (nodes.Part(green=5), 5, False, True),
+        (nodes.Part(green=5), 4, False, False),
+        (nodes.Part(seconds=60), 0, True, False),
+        (nodes.Part(seconds=60), 1, True, True),
+    ],
+)
+def test_a_run_counts_in_part(part: nodes.Part, green: int, cut: bool, counts: bool) -> None:
+    """One that was cut, by any green node; a red one where so many are green; none without a green node."""
+    assert part.counts(green, cut=cut) is counts
 
 
 def test_numbers_have_three_digits() -> None:

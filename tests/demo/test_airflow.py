@@ -218,7 +218,7 @@ def test_what_airflow_says_of_a_dag(serve: Serve) -> None:
             (200, {"dag_runs": [{"dag_run_id": "r", "queued_at": "2026-01-02T03:04:05Z"}]})
         ],
         "GET /dags/d/details": [(200, {"doc_md": None}), (200, {"doc_md": "words"})],
-        "GET /dags/~/dagRuns?run_id_prefix_pattern=r&limit=100": [
+        "GET /dags/~/dagRuns?dag_id_prefix_pattern=d&run_id_prefix_pattern=r&limit=100": [
             (200, {"dag_runs": [run | {"dag_id": "e"}, run | {"dag_run_id": "r2"}, run | {"state": "queued"}]}),
             (200, {"dag_runs": [run | {"dag_id": "e"}]}),
         ],

@@ -140,6 +140,7 @@ def test_where_the_platform_overrides_the_watcher_nobody_builds_all(
     monkeypatch.setenv("WHERRY_EXECUTION", "kubernetes")
     whole = build_dag(release)
     assert PRODUCER not in whole.task_dict
+    assert build_task(release, PRODUCER).task_dict.keys() == whole.task_dict.keys()
     for task_id, task in whole.task_dict.items():
         assert fields(build_task(release, task_id).task_dict[task_id]) == fields(task)
 

@@ -70,6 +70,7 @@ def test_a_manifest_changed_after_loading_is_refused(copied: Path) -> None:
         (lambda d: d.update(image=7), "image: found 7, expected text"),
         (lambda d: d.update(image=None), "image: found None, expected text"),
         (lambda d: d.update(format=99), "format: found 99"),
+        (lambda d: [d.pop("tasks_sha256"), d.update(format=1)], "format: found 1, expected 2"),
         (lambda d: d.update(extra=1), r"unknown keys: \['extra'\]"),
         (lambda d: d.pop("image"), r"missing keys: \['image'\]"),
         (lambda d: d["settings"]["team"].update(namespace="kube-system"), "namespace"),

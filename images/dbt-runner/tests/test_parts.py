@@ -6,22 +6,25 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from wherry_runner import main, report
+from wherry_runner import main
 from wherry_runner.classify import classify, classify_error, is_transient
 from wherry_runner.invoke import Run, merge_comment
 from wherry_runner.mask import MaskedStream, Masker
 from wherry_runner.report import write_record
 from wherry_runner.request import Request, read_request, why_not_slice
+from wherry_runner.signals import Interrupter
 from wherry_runner.slices import LazyGraph, pack, unpack
 
-from wherry.results.codec import NodeResult, Record, Status, as_line, decode, encode, of_line
+from wherry.results.codec import NodeResult, Record, Status, as_line, encode, of_line
 
 
 @pytest.mark.parametrize(
@@ -304,15 +307,33 @@ def test_a_slice_at_which_dbt_is_at_a_loss(kind: str, executed: bool, lack: str)
     assert main._lack(Run(False, (), kind, "x", executed=executed)) == lack
 
 
-def test_a_record_is_left_alone_by_who_ends_later(tmp_path: Path) -> None:
-    """Who ends the process holds the record until then: no other thread empties the file to write its own."""
-    path = tmp_path / "message"
-    path.write_text("the last word")
-    arguments = (Record(Status.SUCCESS), Masker({}), {"TERMINATION_MESSAGE_PATH": str(path)})
-    other = threading.Thread(target=report.write_record, args=arguments)
-    with report.WRITING:
+def test_a_process_that_is_being_ended_writes_no_other_record() -> None:
+    """Who gives up holds the process's end: nobody comes to the point of writing over its record."""
+    giving_up, go_on, disarmed = threading.Event(), threading.Event(), threading.Event()
+    with Interrupter(lambda: None, lambda: giving_up.set() or go_on.wait(10)) as interrupter:
+        with pytest.raises(KeyboardInterrupt):
+            terminate()
+        terminate()
+        assert giving_up.wait(10)
+        other = threading.Thread(target=lambda: interrupter.disarm() or disarmed.set())
         other.start()
-        other.join(0.2)
-        assert path.read_text() == "the last word"
-    other.join()
-    assert decode(path.read_bytes()).status is Status.SUCCESS
+        assert not disarmed.wait(0.2)
+        go_on.set()
+        assert disarmed.wait(10)
+
+
+def test_a_signal_that_comes_too_late_ends_nothing() -> None:
+    """The work is done: its record is the last word."""
+    given_up: list[bool] = []
+    with Interrupter(lambda: None, lambda: given_up.append(True)) as interrupter:
+        interrupter.disarm()
+        terminate()
+        terminate()
+        time.sleep(0.3)
+    assert not given_up
+
+
+def terminate() -> None:
+    """Send this process a TERM, and wait until Python has handled it."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.05)

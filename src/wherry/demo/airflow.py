@@ -201,7 +201,7 @@ class AirflowApi:
         Out of a list of all DAGs' runs: asked for one run, Airflow loads all its task instances; asked for those of one
         DAG, all its tasks. At 10,000 that keeps its API server from everything else for half a second.
         """
-        query = urlencode({"run_id_prefix_pattern": run_id, "limit": 100})
+        query = urlencode({"dag_id_prefix_pattern": dag_id, "run_id_prefix_pattern": run_id, "limit": 100})
         for run in self._call("GET", f"/dags/~/dagRuns?{query}")["dag_runs"]:
             if (run["dag_id"], run["dag_run_id"]) == (dag_id, run_id):
                 return str(run["state"])

@@ -84,10 +84,10 @@ def build_dag(release: Release) -> DAG:
 
 def build_task(release: Release, task_id: str) -> DAG:
     """The DAG with this task alone, its fields as in the whole one; the whole one when there is no such task."""
-    planned = read_task(release, task_id)
+    execution = execution_of(release.settings)
+    planned = read_task(release, task_id, execution)
     if planned is None:
         return build_dag(release)
-    execution = execution_of(release.settings)
     dag = TaskDag(release.dag_id, **_dag_arguments(release, execution, ()))
     group = TaskGroup(planned.spec.group, dag=dag) if planned.spec.group else None
     task = TaskFactory(release, mode_of(execution, release)).make(planned, dag, group)

@@ -182,13 +182,11 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise ReleaseError(f"{path}: found no JSON ({error}), expected a release; release the project again") from None
     expected = {"format", "manifest", "settings", *_PATTERNS, *_TEXTS, *_OPTIONAL_TEXTS}
     found = set(document) if isinstance(document, dict) else set()
+    if "format" in found:  # first: another format has other keys
+        expect(path, "format", document["format"], FORMAT)
     if found != expected:
         raise ReleaseError(
             f"{path}: missing keys: {sorted(expected - found)}, unknown keys: {sorted(found - expected)}; release again"
-        )
-    if document["format"] != FORMAT:
-        raise ReleaseError(
-            f"{path}: format: found {document['format']!r}, expected {FORMAT}; release the project again"
         )
     for key, pattern in _PATTERNS.items():
         if not isinstance(document[key], str) or not pattern.fullmatch(document[key]):
@@ -223,11 +221,15 @@ def unreadable(path: Path, error: OSError) -> ReleaseError:
     return ReleaseError(f"{path}: {error.strerror}; expected a release's file; release the project again")
 
 
-def _manifest_bytes(release: Release) -> bytes:
-    path = release.manifest_path
+def refuse_link(path: Path) -> None:
+    """Raise ReleaseError for a file of a release, or its folder, that is a link to somewhere else."""
     if path.is_symlink() or path.parent.is_symlink():
         raise ReleaseError(f"{path}: found a symbolic link, expected a file of the release; release the project again")
-    return _read_bounded(path, MAX_MANIFEST_BYTES)
+
+
+def _manifest_bytes(release: Release) -> bytes:
+    refuse_link(release.manifest_path)
+    return _read_bounded(release.manifest_path, MAX_MANIFEST_BYTES)
 
 
 def _read_bounded(path: Path, limit: int) -> bytes:

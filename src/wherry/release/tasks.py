@@ -1,7 +1,7 @@
 """Each task of a release by itself, so that its process reads nothing of the others.
 
 The file: a line with the length and the SHA-256 of each bucket, then the buckets: the tasks whose ids fall into one, as
-JSON, a line each. A task's process reads the first line and one bucket, whose size doesn't grow with the project.
+JSON, a line each. A task's process reads the first line and one bucket: some sixteen tasks and their neighbours' ids.
 """
 
 import json
@@ -13,8 +13,8 @@ from os import SEEK_CUR
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from wherry.release.model import Release, ReleaseSettings, canonical_json, digest, expect, unreadable
-from wherry.release.plan import Plan, PlannedTask, TaskSpec, Verb
+from wherry.release.model import Release, ReleaseSettings, canonical_json, digest, expect, refuse_link, unreadable
+from wherry.release.plan import PRODUCER, Plan, PlannedTask, TaskSpec, Verb
 from wherry.teams import Execution
 
 TASKS_FILE: Final = "tasks.jsonl"
@@ -24,14 +24,14 @@ _MAX_HEAD_BYTES: Final = 16_000_000
 
 def plan_of(manifest: Mapping[str, Any], settings: ReleaseSettings, execution: Execution) -> Plan:
     """The tasks of a release with this slim manifest in this mode."""
-    project, watched = settings.project, execution == "watcher_kubernetes"
-    return Plan(manifest, settings.project_name, project.tests, project.freshness, watched)
+    project = settings.project
+    return Plan(manifest, settings.project_name, project.tests, project.freshness, _is_watched(execution))
 
 
 def write_tasks(folder: Path, manifest: Mapping[str, Any], settings: ReleaseSettings) -> str:
     """Write a release's tasks into its folder; return the SHA-256 of the first line, which vouches for the others.
 
-    They are those of the project's own mode; where an installation's overrides it, one of them may not be asked for.
+    They are those of the project's own mode; an installation's that overrides it has one task more, or less.
     """
     plan = plan_of(manifest, settings, settings.project.execution)
     count = len(plan.tasks) // _PER_BUCKET + 1
@@ -44,8 +44,13 @@ def write_tasks(folder: Path, manifest: Mapping[str, Any], settings: ReleaseSett
     return digest(head)
 
 
-def read_task(release: Release, task_id: str) -> PlannedTask | None:
-    """The task of this id; None where the release has none. Raises ReleaseError for a file that isn't the release's."""
+def read_task(release: Release, task_id: str, execution: Execution) -> PlannedTask | None:
+    """The task of this id; None where the release has none that this mode runs.
+
+    Raises ReleaseError for a file that isn't the release's.
+    """
+    if task_id == PRODUCER and not _is_watched(execution):
+        return None
     with _tasks(release) as (file, buckets):
         number = _bucket(task_id, len(buckets))
         file.seek(sum(length for length, _ in buckets[:number]), SEEK_CUR)
@@ -64,6 +69,7 @@ def check_tasks(release: Release) -> None:
 def _tasks(release: Release) -> Iterator[tuple[BinaryIO, list[tuple[int, str]]]]:
     """The file, read up to its buckets, and the length and SHA-256 of each."""
     path = release.manifest_path.with_name(TASKS_FILE)
+    refuse_link(path)
     try:
         with path.open("rb") as file:
             head = file.readline(_MAX_HEAD_BYTES)
@@ -77,6 +83,10 @@ def _read(file: BinaryIO, length: int, checksum: str) -> bytes:
     line = file.read(length)
     expect(Path(file.name), "SHA-256", digest(line), checksum)
     return line
+
+
+def _is_watched(execution: Execution) -> bool:
+    return execution == "watcher_kubernetes"
 
 
 def _bucket(task_id: str, count: int) -> int:

@@ -16,7 +16,7 @@ from wherry.results.codec import EXIT_CODES, Record, Status, as_line
 from wherry_runner import diet, slices, waiting
 from wherry_runner.classify import classify, classify_error
 from wherry_runner.mask import MaskedStream, Masker
-from wherry_runner.report import WRITING, Stopwatch, cpu_seconds, peak_memory_mb, write_record
+from wherry_runner.report import Stopwatch, cpu_seconds, peak_memory_mb, write_record
 from wherry_runner.request import Request, UsageError, read_request, why_not_slice
 from wherry_runner.signals import Interrupter
 
@@ -105,9 +105,8 @@ def run(args: Sequence[str], env: Mapping[str, str], clock: Stopwatch | None = N
     sys.stdout, sys.stderr = MaskedStream(stdout, mask), MaskedStream(stderr, mask)
 
     def give_up() -> None:
-        with WRITING:
-            write_record(progress.record(Status.CANCELLED, "cancelled; dbt didn't stop in time"), mask, env)
-            os._exit(EXIT_CODES[Status.CANCELLED])
+        write_record(progress.record(Status.CANCELLED, "cancelled; dbt didn't stop in time"), mask, env)
+        os._exit(EXIT_CODES[Status.CANCELLED])
 
     try:
         with Interrupter(_cancel_queries, give_up) as interrupter:

@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,8 +15,6 @@ from typing import Final
 from wherry.results.codec import NodeResult, Record, encode
 from wherry_runner.mask import Masker
 
-# Who ends the process with a record holds it until then: another thread would empty the file to write its own.
-WRITING: Final = threading.RLock()
 _DEFAULT_PATH: Final = Path("/dev/termination-log")
 
 
@@ -56,8 +53,7 @@ def write_record(record: Record, mask: Masker, env: Mapping[str, str]) -> bytes:
     data = encode(_masked(record, mask))
     try:
         # Not by a rename: the path is a mount of its own.
-        with WRITING:
-            Path(named or _DEFAULT_PATH).write_bytes(data)
+        Path(named or _DEFAULT_PATH).write_bytes(data)
     except OSError as error:
         print(f"wherry-runner: the result record could not be written: {error}", file=sys.stderr)
     return data

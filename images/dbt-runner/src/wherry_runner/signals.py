@@ -33,6 +33,7 @@ class Interrupter:
         self.signalled = False
         self._raised = False
         self._armed = True
+        self._ending = threading.Lock()
         self._seen = threading.Event()
         self._cancel_queries = cancel_queries
         self._give_up = give_up
@@ -59,8 +60,12 @@ class Interrupter:
         self._writer.close()
 
     def disarm(self) -> None:
-        """Let signals interrupt nothing any more: the work is done and its record is being written."""
-        self._armed = False
+        """Let signals interrupt nothing any more: the work is done and its record is being written.
+
+        Doesn't return where the process is being ended already: only one of both may write the record.
+        """
+        with self._ending:
+            self._armed = False
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
         # By raising INT: the Snowflake connector cancels its query with an INT handler of its own.
@@ -88,8 +93,9 @@ class Interrupter:
             if counts and deadline is None:
                 deadline = time.monotonic() + PATIENCE
                 self._unstick()
-        if self._armed:
-            self._give_up()
+        with self._ending:
+            if self._armed:
+                self._give_up()
 
     def _unstick(self) -> None:
         if not self._seen.wait(_STUCK):

@@ -112,6 +112,10 @@ class World:
         path = self.folder / "trace"
         return path.read_text().splitlines() if path.exists() else []
 
+    def follows_log(self, pod: str) -> bool:
+        """Whether a thread still follows the log of the pod of this name."""
+        return f"log of {pod}" in {thread.name for thread in threading.enumerate()}
+
     def assert_clean(self) -> None:
         """No pod is left; one that is on its way out may take a moment."""
         self.until(lambda: not self.pods())

@@ -240,6 +240,7 @@ def test_an_api_that_stays_away_is_a_retry(world: World) -> None:
     assert (second.state, second.result["adopted"]) == ("success", True)
     assert world.trace() == ["1 began"]
     world.assert_clean()
+    world.until(lambda: not world.follows_log(first.result["pod"]))
 
 
 @pytest.mark.parametrize("kinds", [("watch-cut",), ("log-cut",), ("watch-cut", "log-cut")])

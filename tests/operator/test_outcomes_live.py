@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -45,7 +44,7 @@ def test_a_success_that_the_log_tells_is_not_waited_for(world: World, dbt_log: A
     assert "pod_finished" not in result["times"]
     assert world.trace()[0] == "1 began"
     world.assert_clean()
-    world.until(lambda: not [thread for thread in threading.enumerate() if thread.name == f"log of {result['pod']}"])
+    world.until(lambda: not world.follows_log(result["pod"]))
 
 
 @pytest.mark.parametrize("line", ["\x1fwherry-runner: {}", "\x1fwherry-runner: ", "\x1f"])

@@ -80,6 +80,8 @@ class PodRun:
         self._mark("ended")
         self._delete(outcome)
         self._mark("deleted")
+        if self._log:
+            self._log.finish(0)  # whatever ended the try: else it would ask for a log that doesn't come any more
         return Ending(outcome, self.pod or {}, self._record(), adopted, self.marks)
 
     def delete_and_wait(self, api: PodApi) -> bool:

@@ -45,9 +45,10 @@ def parse(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
 def task(cache: Path, sizes: Sequence[int], rounds: int) -> Iterator[Sample]:
     """CPU-seconds in which a task's own process reads its DAG, before it can begin."""
     grown = {size: project.grown(cache, size) for size in sizes}
+    middle = {size: f"{synthetic.layered(size)[size // 2].name}.build" for size in sizes}
     for _, (size, (release, manifest)), arm in product(range(rounds), grown.items(), (OURS, STOCK)):
-        one, dag_id = f"{synthetic.layered(size)[size // 2].name}.build", release.dag_id if arm == OURS else "stock"
-        found = _read(arm, manifest, release.manifest_path.parents[3], dag_id, one)
+        dag_id = release.dag_id if arm == OURS else "stock"
+        found = _read(arm, manifest, release.manifest_path.parents[3], dag_id, middle[size])
         yield f"a task's own parse, {size:,} models", arm, "CPU-s", found["parse"]
         yield f"operators built for a task, {size:,} models", arm, "tasks", found["tasks"]
 

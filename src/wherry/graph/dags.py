@@ -24,7 +24,7 @@ from cosmos.dbt.graph import DbtGraph, DbtNode
 from wherry.graph.docs import broken_doc, dag_doc
 from wherry.graph.modes import mode_of
 from wherry.graph.tasks import TaskFactory
-from wherry.release.execution import execution_of
+from wherry.release.execution import execution_of, is_watched
 from wherry.release.model import Release, read_manifest
 from wherry.release.plan import Plan, one_line
 from wherry.release.policy import Refusal
@@ -112,7 +112,7 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
 def _dag_arguments(release: Release, execution: Execution, refusals: Sequence[Refusal]) -> dict[str, Any]:
     team, project = release.settings.team, release.settings.project
     # A watcher's own pod isn't bounded by the warehouse's pool, which the producer has its slots of.
-    bound = {"max_active_tasks": team.warehouses[project.warehouse].slots} if execution == "watcher_kubernetes" else {}
+    bound = {"max_active_tasks": team.warehouses[project.warehouse].slots} if is_watched(execution) else {}
     tags = [team.name, release.project, "dbt", *([REFUSED_TAG] if refusals else [])]
     return {
         "schedule": [Asset(uri) for uri in project.assets] or project.schedule,

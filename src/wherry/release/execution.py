@@ -23,3 +23,8 @@ def execution_of(settings: ReleaseSettings) -> Execution:
             f"{', '.join(allowed)}; the platform allows no other (WHERRY_EXECUTIONS_ALLOWED)"
         )
     return settings.project.execution
+
+
+def is_watched(execution: Execution) -> bool:
+    """Whether one pod builds all nodes, and a task watches each."""
+    return execution == "watcher_kubernetes"

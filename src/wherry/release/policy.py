@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from wherry.release.execution import is_watched
 from wherry.release.model import ReleaseSettings
 from wherry.teams import NodeMeta, NodeRule, Postgres, Project, Resources, Snowflake, parse_quantity, pool_name
 
@@ -73,7 +74,7 @@ def resolve(
     """
     team, project = settings.team, settings.project
     asks: list[_Ask] = [*_names(node), *_cosmos(node), *_unwatchable(node, settings)]
-    wanted = NodeMeta() if _is_watched(settings) else _wanted(node, settings, asks)
+    wanted = NodeMeta() if is_watched(settings.project.execution) else _wanted(node, settings, asks)
     rules = [(f"nodes[{index}].resources", project.nodes[index]) for index in sorted(matched_rules)]
     named = _snowflake_warehouse(node, settings, asks)
     if named and wanted.pool and wanted.pool != named:
@@ -131,13 +132,9 @@ def _cosmos(node: Mapping[str, Any]) -> Iterator[_Ask]:
         yield _Ask(f"{key:.120}", "a setting for Cosmos", "none; use meta.wherry, or the team file")
 
 
-def _is_watched(settings: ReleaseSettings) -> bool:
-    return settings.project.execution == "watcher_kubernetes"
-
-
 def _unwatchable(node: Mapping[str, Any], settings: ReleaseSettings) -> Iterator[_Ask]:
     """What one pod for all nodes can't do: settings of a node's own, or slots of a second warehouse."""
-    if not _is_watched(settings):
+    if not is_watched(settings.project.execution):
         return
     why = "with execution watcher_kubernetes, where one pod builds all nodes"
     if "wherry" in meta(node):

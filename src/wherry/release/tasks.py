@@ -13,6 +13,7 @@ from os import SEEK_CUR
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from wherry.release.execution import is_watched
 from wherry.release.model import Release, ReleaseSettings, canonical_json, digest, expect, refuse_link, unreadable
 from wherry.release.plan import PRODUCER, Plan, PlannedTask, TaskSpec, Verb
 from wherry.teams import Execution
@@ -25,7 +26,7 @@ _MAX_HEAD_BYTES: Final = 16_000_000
 def plan_of(manifest: Mapping[str, Any], settings: ReleaseSettings, execution: Execution) -> Plan:
     """The tasks of a release with this slim manifest in this mode."""
     project = settings.project
-    return Plan(manifest, settings.project_name, project.tests, project.freshness, _is_watched(execution))
+    return Plan(manifest, settings.project_name, project.tests, project.freshness, is_watched(execution))
 
 
 def write_tasks(folder: Path, manifest: Mapping[str, Any], settings: ReleaseSettings) -> str:
@@ -49,7 +50,7 @@ def read_task(release: Release, task_id: str, execution: Execution) -> PlannedTa
 
     Raises ReleaseError for a file that isn't the release's.
     """
-    if task_id == PRODUCER and not _is_watched(execution):
+    if task_id == PRODUCER and not is_watched(execution):
         return None
     with _tasks(release) as (file, buckets):
         number = _bucket(task_id, len(buckets))
@@ -83,10 +84,6 @@ def _read(file: BinaryIO, length: int, checksum: str) -> bytes:
     line = file.read(length)
     expect(Path(file.name), "SHA-256", digest(line), checksum)
     return line
-
-
-def _is_watched(execution: Execution) -> bool:
-    return execution == "watcher_kubernetes"
 
 
 def _bucket(task_id: str, count: int) -> int:

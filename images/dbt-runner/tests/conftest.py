@@ -6,10 +6,13 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +95,16 @@ def sql(postgres: dict[str, str]) -> Callable[..., list[tuple[Any, ...]]]:
             connection.close()
 
     return ask
+
+
+def until_signals_count(process: subprocess.Popen[str]) -> None:
+    """Wait until TERM ends the process no more by itself: its program has begun, and holds, ignores or handles it."""
+    while True:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        masks = re.findall(r"^Sig(?:Blk|Ign|Cgt):\s(\w+)$", status, re.MULTILINE)
+        if any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks):
+            return
+        time.sleep(0.001)
 
 
 def make_release(project: Path, folder: Path, env: dict[str, str], profile: str = "shop") -> Release:

@@ -311,6 +311,7 @@ def test_a_process_that_is_being_ended_writes_no_other_record() -> None:
     """Who gives up holds the process's end: nobody comes to the point of writing over its record."""
     giving_up, go_on, disarmed = threading.Event(), threading.Event(), threading.Event()
     with Interrupter(lambda: None, lambda: giving_up.set() or go_on.wait(10)) as interrupter:
+        interrupter.arm()
         with pytest.raises(KeyboardInterrupt):
             terminate()
         terminate()
@@ -326,6 +327,7 @@ def test_a_signal_that_comes_too_late_ends_nothing() -> None:
     """The work is done: its record is the last word."""
     given_up: list[bool] = []
     with Interrupter(lambda: None, lambda: given_up.append(True)) as interrupter:
+        interrupter.arm()
         interrupter.disarm()
         terminate()
         terminate()

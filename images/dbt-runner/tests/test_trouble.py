@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HERE, SECRET, Done, Release, make_release, run_node
+from conftest import HERE, SECRET, Done, Release, make_release, run_node, until_signals_count
 from wherry_runner import build, slices
 
 from wherry.results.codec import LIMIT, MARK, Status, of_line
@@ -52,6 +52,16 @@ def test_a_signal_cancels_the_query(shop: Release, sql: Sql, number: int) -> Non
     assert sleeping(sql) == []
     record = shop.record()
     assert (record.status, record.node, record.loaded) == (Status.CANCELLED, "model.shop.sleeper", "slice")
+
+
+def test_a_signal_that_comes_first_cancels_too(shop: Release, sql: Sql) -> None:
+    """A pod that is deleted as soon as it was made: what it was made for isn't begun, and its record says so."""
+    process = shop.start("model.shop.sleeper", "run", "--select", "fqn:shop.sleeper")
+    until_signals_count(process)
+    process.terminate()
+    log, _ = process.communicate(timeout=30)
+    assert (process.returncode, shop.record().status) == (130, Status.CANCELLED)
+    assert "START" not in log
 
 
 def test_a_signal_cancels_a_hooks_query_too(shop: Release, sql: Sql, tmp_path: Path) -> None:

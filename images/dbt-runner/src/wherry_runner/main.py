@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from wherry.results.codec import EXIT_CODES, Record, Status, as_line
-from wherry_runner import diet, slices, waiting
+from wherry_runner import diet, signals, slices, waiting
 from wherry_runner.classify import classify, classify_error
 from wherry_runner.mask import MaskedStream, Masker
 from wherry_runner.report import Stopwatch, cpu_seconds, peak_memory_mb, write_record
@@ -72,11 +71,10 @@ class Progress:
 def main() -> NoReturn:
     """Run, report, and leave without the interpreter's tear-down, which costs a tenth of a second and may hang.
 
-    Signals are ignored but while dbt works (see `Interrupter`): one that comes after the record is written changes
-    nothing, the exit code least of all.
+    Signals interrupt only while dbt works (see `Interrupter`): one that came before does then, one that comes after the
+    record is written changes nothing, the exit code least of all.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    signals.hold()
     os.dup2(1, 2)  # two streams have no order; the record's line is the last
     args = sys.argv[1:]
     code = _run_what_comes(args[1:]) if args[:1] == [waiting.VERB] else run(args, os.environ)
@@ -110,8 +108,7 @@ def run(args: Sequence[str], env: Mapping[str, str], clock: Stopwatch | None = N
 
     try:
         with Interrupter(_cancel_queries, give_up) as interrupter:
-            record = _work(args, env, progress)
-            interrupter.disarm()
+            record = _interruptible(interrupter, args, env, progress)
             if interrupter.signalled and record.status not in {Status.SUCCESS, Status.WARN}:
                 record = replace(record, status=Status.CANCELLED, message=record.message or "cancelled")
             written, code = write_record(record, mask, env), EXIT_CODES[record.status]
@@ -124,8 +121,20 @@ def run(args: Sequence[str], env: Mapping[str, str], clock: Stopwatch | None = N
         sys.stdout, sys.stderr = stdout, stderr
 
 
+def _interruptible(interrupter: Interrupter, args: Sequence[str], env: Mapping[str, str], progress: Progress) -> Record:
+    """Return the record of the pod's work, which a signal may end."""
+    try:
+        interrupter.arm()
+        record = _work(args, env, progress)
+        interrupter.disarm()
+    except KeyboardInterrupt:  # there is no second one
+        interrupter.disarm()
+        return progress.record(Status.CANCELLED, "cancelled")
+    return record
+
+
 def _work(args: Sequence[str], env: Mapping[str, str], progress: Progress) -> Record:
-    """Return the record of the pod's work, whatever happens in it."""
+    """Return the record of the pod's work, whatever goes wrong in it."""
     try:
         request = read_request(args, env)
         index = slices.read_index(request.slices)
@@ -137,8 +146,6 @@ def _work(args: Sequence[str], env: Mapping[str, str], progress: Progress) -> Re
         return progress.record(status, message, done)
     except (UsageError, slices.BadReleaseError) as error:
         return progress.record(Status.BROKEN, str(error))
-    except KeyboardInterrupt:
-        return progress.record(Status.CANCELLED, "cancelled")
     except Exception as error:
         return progress.record(Status.ERROR, f"{type(error).__name__}: {error}")
 

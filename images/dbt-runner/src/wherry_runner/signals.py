@@ -1,6 +1,7 @@
 """Turns TERM into what dbt understands, so that no query outlives its pod.
 
-dbt cancels its queries on KeyboardInterrupt only, and PID 1 ignores a signal that it has no handler for.
+dbt cancels its queries on KeyboardInterrupt only, and PID 1 ignores a signal that it has no handler for. So a process
+holds its signals from its first line on: one that comes before somebody listens is told to the first who does.
 """
 
 from __future__ import annotations
@@ -21,8 +22,22 @@ _STUCK: Final = 1.0  # seconds after which the main thread is taken to be inside
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+def hold() -> None:
+    """Let signals wait for who listens next; where a thread takes one all the same, it ends nothing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    for number in _SIGNALS:
+        signal.signal(number, _ignore)  # to ignore them would throw away those that are pending
+
+
+def listen(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Have all signals handled by this, also those that were held."""
+    for number in _SIGNALS:
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
 class Interrupter:
-    """Handles TERM and INT while entered: the first asks dbt to cancel and waits, the second gives up.
+    """Handles TERM and INT while armed: the first asks dbt to cancel and waits, the second gives up.
 
     A Python handler runs only when the main thread comes back from C code, and libpq, waiting for an on-run-start
     hook's query, doesn't. So a thread of its own is woken by the signal itself, and cancels where dbt can't.
@@ -32,16 +47,18 @@ class Interrupter:
         """Take how to cancel all open queries from another thread, and how to end the process with what is known."""
         self.signalled = False
         self._raised = False
-        self._armed = True
+        self._armed = False
         self._ending = threading.Lock()
         self._seen = threading.Event()
         self._cancel_queries = cancel_queries
         self._give_up = give_up
         self._reader, self._writer = socket.socketpair()
         self._before: dict[int, Any] = {}
+        self._mask: set[Any] = set()
 
     def __enter__(self) -> Self:
-        """Install the handlers; only the main thread may."""
+        """Install the handlers; only the main thread may. Signals are held until `arm`."""
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._before = {number: signal.getsignal(number) for number in (*_SIGNALS, signal.SIGCHLD)}
@@ -53,11 +70,17 @@ class Interrupter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put back the handlers that were there."""
+        """Put back what was there."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._writer.close()
+
+    def arm(self) -> None:
+        """Let signals interrupt from now on; one that was held does at once. Raises KeyboardInterrupt, once at most."""
+        self._armed = True
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def disarm(self) -> None:
         """Let signals interrupt nothing any more: the work is done and its record is being written.
@@ -102,6 +125,10 @@ class Interrupter:
             self.signalled = True
             with suppress(Exception):
                 self._cancel_queries()
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing."""
 
 
 def _reap(_number: int, _frame: FrameType | None) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
+from wherry_runner import signals
 from wherry_runner.request import UsageError
 
 VERB: Final = "wait"
@@ -45,14 +46,12 @@ def wait(args: Sequence[str], env: Mapping[str, str]) -> bytes:
 
     The process ends here, without a record, when nothing comes in time (0), or at TERM (143): nothing was begun.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+    signals.listen(_end)
     path, idle = Path(args[0]), float(args[1])
     began = time.monotonic()
     _get_ready(env)
     found = _await(path, began + idle)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    signals.hold()
     if not found:
         print(f"wherry-runner: no work came within {idle:.0f} s", flush=True)
         os._exit(0)

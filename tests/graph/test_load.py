@@ -161,6 +161,7 @@ def test_a_hidden_folder_is_no_release(write_release: WriteRelease, tmp_path: Pa
     """A release that is still being written lies in a hidden folder."""
     release = write_release()
     folder = tmp_path / release.team
+    shutil.copytree(folder, tmp_path / ".staging-x")
     (folder / "shop").rename(folder / ".shop.new")
     assert load_dags(tmp_path) == {}
 

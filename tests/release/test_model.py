@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wherry.release import Release, ReleaseError, load_release, load_releases, read_manifest
+from wherry.release import Release, ReleaseError, load_release, read_manifest
 from wherry.release.model import canonical_json, digest
 
 Change = Callable[[dict[str, Any]], object]
@@ -119,15 +119,3 @@ def test_a_linked_manifest_is_refused(copied: Path) -> None:
     manifest.symlink_to(copied / "elsewhere.json")
     with pytest.raises(ReleaseError, match="symbolic link"):
         load_release(copied)
-
-
-def test_a_broken_release_does_not_hide_the_others(copied: Path) -> None:
-    """load_releases returns the good ones, an error for each bad one, and ignores what is being staged."""
-    root = copied.parents[1]
-    for bad in ("finance/core", ".staging-x/core"):
-        (root / bad).mkdir(parents=True)
-        (root / bad / "release.json").write_text("{}")
-    releases, errors = load_releases(root)
-    assert [release.dag_id for release in releases] == ["growth__tiny"]
-    assert len(errors) == 1
-    assert "finance/core/release.json" in str(errors[0])

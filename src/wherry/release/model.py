@@ -141,19 +141,6 @@ def read_release(folder: Path) -> Release:
     return release
 
 
-def load_releases(root: Path) -> tuple[tuple[Release, ...], tuple[ReleaseError, ...]]:
-    """Every release under `root`, sorted by team and project, and an error for each one that can't be trusted."""
-    releases, errors = [], []
-    for path in sorted(root.glob(f"*/*/{RELEASE_FILE}")):
-        if any(part.startswith(".") for part in path.relative_to(root).parts):
-            continue
-        try:
-            releases.append(load_release(path.parent))
-        except ReleaseError as error:
-            errors.append(error)
-    return tuple(releases), tuple(errors)
-
-
 def read_manifest(release: Release) -> dict[str, Any]:
     """The slim manifest, checked against the release's checksum: what is verified is what is parsed."""
     data = _manifest_bytes(release)

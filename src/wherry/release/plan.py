@@ -216,17 +216,6 @@ class Plan:
             return None
         return self.names[spec.node] if spec.id == self._done_when(spec.node)[-1] else None
 
-    def home_of_test(self, unique_id: str) -> str | None:
-        """The id of the one task that runs this test; None where the team has chosen that no test runs."""
-        if self.tests == "none":
-            return None
-        if self.tests == "after_all":
-            return self._after_all
-        home = self._homes.get(unique_id)
-        if home is None:
-            return self.names[unique_id]
-        return self._test_task(home) if self.has_test_task(home) else self.task_of(home)
-
     def task_of(self, unique_id: str) -> str:
         """The id of the task that builds this node."""
         return f"{self.names[unique_id]}.{self._verb(unique_id)}"

@@ -90,6 +90,7 @@ STEPS = {
 }
 
 signal.signal(signal.SIGTERM, on_term)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the runner's `wait` holds it
 trace("began")
 for step in json.loads(os.environ.get(f"STEPS_{os.environ['WHERRY_TRY']}", os.environ["STEPS"])):
     name, _, argument = step.partition(":")

@@ -43,7 +43,7 @@ def test_a_pod_that_someone_deletes_is_tried_again(drill: Drill, slow: Release) 
     with drill.held():
         run = drill.begin()
         name = drill.pod("slow.build")["metadata"]["name"]
-        drill.cluster.kube.kubectl("delete", "pod", name, "--namespace", NAMESPACE, "--wait=false")
+        drill.cluster.kube.kubectl("delete", "pod", name, "--namespace", NAMESPACE)  # waits until it is gone
     assert drill.end(run) == "success"
     assert drill.tries(run, "slow.build") == 2
 

@@ -11,7 +11,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from cosmos import DbtDag, ExecutionConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, LoadMode, SourceRenderingBehavior, TestBehavior, TestIndirectSelection
 
-from tests.graph.conftest import WriteRelease, fields, with_digest
+from tests.graph.conftest import TEAM, WriteRelease, fields, with_digest
 from tests.graph.shop import chain, manifest, node, shop
 from wherry.graph import dags, tasks
 from wherry.graph.dags import build_dag, build_task
@@ -204,6 +204,12 @@ def test_the_dag_says_what_it_is(release: Release) -> None:
     assert (dag.catchup, dag.max_active_runs, dag.schedule) == (False, 1, "0 6 * * *")
     for word in (release.id, "0123456789abcdef", "ana\\.lopes\\@example\\.com", "\\#acme\\-data"):
         assert word in dag.doc_md
+
+
+def test_only_the_pools_bound_how_many_run_at_once(release: Release) -> None:
+    """The DAG's own bound is the slots of all the team's pools: Airflow's default, 16, would hold a wide level back."""
+    slots = [warehouse["slots"] for warehouse in TEAM["warehouses"].values()]
+    assert build_dag(release).max_active_tasks == sum(slots)
 
 
 def test_a_dag_may_wait_for_assets(write_release: WriteRelease) -> None:

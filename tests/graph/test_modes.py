@@ -50,7 +50,7 @@ def shape(dag: DAG) -> dict[str, Any]:
     tasks = {task_id: fields(task) for task_id, task in dag.task_dict.items()}
     texts = {task_id: (task.retries, task.task_display_name, task.doc_md) for task_id, task in dag.task_dict.items()}
     return {
-        "dag": (dag.dag_id, dag.tags, dag.schedule, dag.max_active_runs),
+        "dag": (dag.dag_id, dag.tags, dag.schedule, dag.max_active_runs, dag.max_active_tasks),
         "tasks": {task_id: {key: values[key] for key in same} for task_id, values in tasks.items()},
         "texts": texts,
     }

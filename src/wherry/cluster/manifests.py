@@ -109,10 +109,6 @@ def airflow_values(settings: Settings, images: Images, team_files: Mapping[str, 
         "jobs": _LITTLE,
         # The UI comes in by the node; the host's address is not known beforehand.
         "networkPolicies": {"apiServerFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]},
-        "config": {
-            "dag_processor": {"min_file_process_interval": "30"},
-            "scheduler": {"scheduler_idle_sleep_time": "0.5"},
-        },
     }
 
 

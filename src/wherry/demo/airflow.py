@@ -69,7 +69,6 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
         "COSMOS__ENABLE_TELEMETRY": "False",
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "200",
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "DATABASE__SQL_ALCHEMY_CONN": settings.database,
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",

@@ -111,19 +111,20 @@ def broken_dag(dag_id: str, reason: str) -> DAG:
 
 def _dag_arguments(release: Release, execution: Execution, refusals: Sequence[Refusal]) -> dict[str, Any]:
     team, project = release.settings.team, release.settings.project
-    # A watcher's own pod isn't bounded by the warehouse's pool, which the producer has its slots of.
-    bound = {"max_active_tasks": team.warehouses[project.warehouse].slots} if is_watched(execution) else {}
+    # The pools say how many run at once, and Airflow's default of 16 a DAG must not. Watchers are in no pool of the
+    # team's: the producer has its warehouse's slots.
+    warehouses = [team.warehouses[project.warehouse]] if is_watched(execution) else team.warehouses.values()
     tags = [team.name, release.project, "dbt", *([REFUSED_TAG] if refusals else [])]
     return {
         "schedule": [Asset(uri) for uri in project.assets] or project.schedule,
         "start_date": _START,
         "catchup": False,
         "max_active_runs": 1,
+        "max_active_tasks": sum(warehouse.slots for warehouse in warehouses),
         "tags": [tag[:_TAG_LENGTH] for tag in tags],
         "description": f"dbt project {release.project} of team {team.name}",
         "doc_md": dag_doc(release, execution, refusals),
         "default_args": {"owner": team.name},
-        **bound,
     }
 
 

@@ -119,7 +119,7 @@ traces:
 {{- end }}
 {{- end }}
 scheduler:
-  scheduler_idle_sleep_time: 0.5  # seconds; Airflow's 1 would be a third of a small node's overhead
+  scheduler_idle_sleep_time: 0.5  # seconds that a node waits at most once its parents are done; Airflow has 1
   enable_health_check: true
   scheduler_health_check_server_host: 0.0.0.0
   scheduler_health_check_server_port: 8974

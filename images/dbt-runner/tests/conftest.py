@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -36,7 +36,7 @@ class Release:
     folder: Path
     env: dict[str, str]
     built: dict[str, Any]
-    scratch: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wherry-scratch-")))
+    scratch: Path
 
     def environment(self, node: str, **more: str) -> dict[str, str]:
         """Return a pod's environment."""
@@ -114,15 +114,17 @@ def make_release(project: Path, folder: Path, env: dict[str, str], profile: str 
         shutil.copytree(project / "vendor", folder / "project" / "dbt_packages", dirs_exist_ok=True)
     shutil.copytree(HERE / "projects" / "profiles" / profile, folder / "profiles")
     built = build.build(folder / "project", folder / "profiles", "prod", folder, ["tag:none", "orders+"])
-    return Release(folder, env, built)
+    scratch = folder.with_name(f"{folder.name}-scratch")  # a release is not written to
+    scratch.mkdir()
+    return Release(folder, env, built, scratch)
 
 
 @pytest.fixture(scope="session")
-def shop(postgres: dict[str, str], sql: Callable[..., Any]) -> Release:
+def shop(postgres: dict[str, str], sql: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Release:
     """Return a release of the sample project, its sources loaded and its seed and first models built."""
     sql("create schema raw; create table raw.events as select 1 as id, now() as loaded_at")
     sql("create table raw.old_events as select 1 as id, now() - interval '9 days' as loaded_at")
-    release = make_release(HERE / "projects" / "shop", Path(tempfile.mkdtemp(prefix="wherry-shop-")), postgres)
+    release = make_release(HERE / "projects" / "shop", tmp_path_factory.mktemp("shop"), postgres)
     for node, verb in (
         ("seed.shop.raw_orders", "seed"),
         ("model.shop.stg_orders", "run"),

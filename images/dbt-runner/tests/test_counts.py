@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 from conftest import Release, make_release
 from wherry_runner import slices
@@ -13,9 +10,9 @@ SIZE = 40
 
 
 @pytest.fixture(scope="module")
-def chain() -> Release:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Release:
     """Return a release of models in one line, each with two tests; nothing of it is run."""
-    folder = Path(tempfile.mkdtemp(prefix="wherry-chain-"))
+    folder = tmp_path_factory.mktemp("chain")
     (folder / "models").mkdir()
     (folder / "dbt_project.yml").write_text("{name: chain, version: 1.0.0, config-version: 2, profile: shop}")
     described = "".join(
@@ -25,7 +22,7 @@ def chain() -> Release:
     for n in range(SIZE):
         source = f"from {{{{ ref('link_{n - 1:02}') }}}}" if n else ""
         (folder / "models" / f"link_{n:02}.sql").write_text(f"select 1 as id {source}")
-    return make_release(folder, Path(tempfile.mkdtemp(prefix="wherry-chain-release-")), {})
+    return make_release(folder, tmp_path_factory.mktemp("release"), {})
 
 
 def test_a_pod_loads_its_node_its_parents_and_its_tests(chain: Release) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from conftest import HERE, Release, make_release, run_node
@@ -18,11 +16,11 @@ EMULATOR = HERE.parents[1] / "snowflake-emulator" / ".venv" / "bin" / "snowflake
 
 
 @pytest.fixture(scope="module")
-def frosty() -> Iterator[Release]:
+def frosty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """Start the emulator; return a release of the small Snowflake project, its seed loaded."""
     if not EMULATOR.exists():
         pytest.skip(f"{EMULATOR} is not there: run `uv sync` in images/snowflake-emulator")
-    folder = Path(tempfile.mkdtemp(prefix="wherry-frosty-"))
+    folder = tmp_path_factory.mktemp("frosty")
     command = [str(EMULATOR), "--db-path", str(folder / "db"), "--port-file", str(folder / "port")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as emulator:
         try:

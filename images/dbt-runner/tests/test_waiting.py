@@ -38,14 +38,15 @@ SLEEPING = "S"  # a process that waits for something, as Linux' /proc has it
 def waiting(release: Release, idle: float = 60.0) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A pod that waits, and the file by which it gets its work, empty as the kubelet makes it."""
     (release.scratch / "message").unlink(missing_ok=True)
-    file = Path(tempfile.mkdtemp(prefix="wherry-work-"), "node")
-    file.touch()
-    process = release.start("", "wait", str(file), str(idle), WHERRY_QUERY_TAG="")
-    try:
-        yield process, file
-    finally:
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="wherry-work-") as folder:
+        file = Path(folder, "node")
+        file.touch()
+        process = release.start("", "wait", str(file), str(idle), WHERRY_QUERY_TAG="")
+        try:
+            yield process, file
+        finally:
+            process.kill()
+            process.wait()
 
 
 def hand_over(file: Path, work: Any) -> None:

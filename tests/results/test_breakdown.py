@@ -55,7 +55,16 @@ def test_what_is_not_known_is_left_out(marks: dict[str, float], stages: dict[str
 
 
 def test_a_pods_clock_may_be_wrong() -> None:
-    """No stage is negative, however far the pod's clock is from ours."""
+    """No stage is negative and the whole is ours, however far the pod's clock is from ours."""
     for began in (50.0, 150.0):
         found = breakdown(MARKS, Record(Status.SUCCESS, timings=TIMINGS, began=began))
         assert min(found.stages.values()) == 0.0
+        assert found.total == pytest.approx(104.1 - 100.0, abs=0.1)
+
+
+def test_an_event_may_come_late() -> None:
+    """A pod that has begun before we hear that it has a node had its node by then: no time is counted twice."""
+    late = MARKS | {"seen_scheduled": 101.7, "seen_running": 101.9}
+    found = breakdown(late, Record(Status.SUCCESS, timings=TIMINGS, began=101.2))
+    assert (found.stages["schedule"], found.stages["start"]) == (0.7, 0.0)
+    assert found.total == pytest.approx(104.1 - 100.0, abs=0.1)

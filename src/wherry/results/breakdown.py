@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Final
 
 from wherry.results.codec import Record
 
-# Our clock's moments, in their order, and the stage that each ends.
-_BEFORE: Final = (("asked", "parse"), ("created", "create"), ("seen_scheduled", "schedule"))
-_OF_A_WAITING_POD: Final = (("asked", "parse"), ("claimed", "claim"))
+# What we did, in its order, and the stage that each ends.
+_OURS: Final = (("started", ""), ("asked", "parse"), ("created", "create"), ("claimed", "claim"))
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,38 @@ def breakdown(marks: Mapping[str, float], record: Record | None) -> Breakdown:
     """Order what is known into stages; what isn't known is left out.
 
     `marks` are seconds since 1970 by our clock: started, asked, created (or claimed: a pod that waited),
-    seen_scheduled, seen_running, seen_finished, deleted. The pod's clock may differ from ours: a stage that would be
-    negative is 0.
+    seen_scheduled, seen_running, seen_finished, deleted. A pod's clock may differ from ours and an event may come late:
+    both are believed within what our own marks leave open, so the stages add up to the whole and none is negative.
     """
     return Breakdown({stage: round(max(0.0, seconds), 3) for stage, seconds in _stages(marks, record)})
 
 
 def _stages(marks: Mapping[str, float], record: Record | None) -> Iterator[tuple[str, float]]:
     waited = "claimed" in marks
-    known = [("started", ""), *(_OF_A_WAITING_POD if waited else _BEFORE)]
-    reached = [(marks[moment], stage) for moment, stage in known if moment in marks]
-    yield from ((stage, at - before) for (before, _), (at, stage) in pairwise(reached))
+    reached = [(marks[moment], stage) for moment, stage in _OURS if moment in marks]
+    if not reached:
+        return
     timings = record.timings if record else {}
-    began = record.began if record and record.began else marks.get("seen_running")
-    if began is None or not reached:
+    began = _began(marks, record, reached[-1][0])
+    if not waited and "seen_scheduled" in marks:
+        reached.append((min(marks["seen_scheduled"], inf if began is None else began), "schedule"))
+    yield from ((stage, at - before) for (before, _), (at, stage) in pairwise(reached))
+    if began is None:
         return
     yield ("handover" if waited else "start"), began - reached[-1][0]
     yield from _runner(timings)
     if finished := marks.get("seen_finished"):
         yield ("report" if timings else "container"), finished - began - timings.get("total", 0.0)
         yield "end", marks.get("deleted", finished) - finished
+
+
+def _began(marks: Mapping[str, float], record: Record | None, asked: float) -> float | None:
+    """When the pod's PID 1 began: after it was asked for, and long enough before its end for all that it did."""
+    told = record.began if record and record.began else marks.get("seen_running")
+    if told is None:
+        return None
+    ran = record.timings.get("total", 0.0) if record else 0.0
+    return min(max(told, asked), marks.get("seen_finished", inf) - ran)
 
 
 def _runner(timings: Mapping[str, float]) -> Iterator[tuple[str, float]]:

@@ -37,13 +37,14 @@ BARE: Final = "bare pod, true"
 SHELL: Final = "dbt in a shell"
 
 _OF_ALL: Final = (
-    "same image, resources, namespace and Secret for all pods; each arm's DAG runs alone, in turns",
+    "same image, resources, namespace and Secret for all pods; each arm's DAG runs alone, in turns, when no other's pod"
+    " is there any more",
     "overhead: from queued to ended as Airflow has it, less the median seconds of a query (as ours reported them)",
     "CPU: scheduler, API server, triggerer and their tasks, and the pods; not the dag-processor, which works for all",
 )
 _OF_ARMS: Final[Mapping[Arm, str]] = {
-    WARM: "as ours, and pods with dbt imported wait, as many as run at once; their CPU counts, also of those that are"
-    " left for the next run",
+    WARM: "as ours, and pods with dbt imported wait, as many as run at once, those of a run just before among them; the"
+    " CPU of those that are left for the next run counts",
     STOCK: "ExecutionMode.KUBERNETES with the defaults of Cosmos (a pod for a model, one for its tests) and of its"
     " operators; from dbt's manifest, with the project and its partial_parse.msgpack in the image, telemetry off",
     STOCK_BUILD: "the same with TestBehavior.BUILD, as ours",

@@ -80,17 +80,25 @@ class Bench:
     def rounds(self, count: int, *, warm_up: bool) -> Iterator[Run]:
         """Run each arm on each project `count` times, interleaved, after a round that isn't counted, to warm up.
 
-        A run that fails isn't counted either; `remarks` say which.
+        Each begins when no other's pod is there: what waits would hold room that its own need. Where pods shall wait, a
+        run that isn't counted leaves them. A run that fails isn't counted either; `remarks` say which.
         """
         for number in range(0 if warm_up else 1, count + 1):
             for name in self._projects:
                 for arm in self._arms:
+                    self._make_room()
+                    if arm is WARM:
+                        self._run(arm, name)
                     done = self._run(arm, name)
                     self._say(done, number)
                     if not done.green:
                         self.remarks.append(f"{arm.name}: round {number} of {name} failed and is not counted")
                     elif number:
                         yield done
+
+    def _make_room(self) -> None:
+        for team in self._stack.teams:
+            make_room(connect(team.namespace))
 
     def _say(self, done: Run, number: int) -> None:
         word, color = f"round {number}" if number else "to warm up", "dim" if done.green else "red"
@@ -142,6 +150,7 @@ class Bench:
 
     def floors(self, count: int) -> Iterator[Sample]:
         """What a node costs at least: a bare pod of the same image, and dbt in a shell on this machine."""
+        self._make_room()
         name = self._projects[0]
         api = connect(self._stack.teams[0].namespace)
         for _ in range(count):
@@ -231,6 +240,18 @@ def _query_seconds(run: Run) -> Iterator[float]:
 
 def _at(stamp: str) -> float:
     return datetime.fromisoformat(stamp).timestamp()
+
+
+def make_room(api: PodApi, patience: float = 120.0) -> None:
+    """Delete all pods of a namespace and see them gone. Raises WherryError for one that stays for so many seconds."""
+    deadline = time.monotonic() + patience
+    for pod in api.find(""):
+        api.delete(pod["metadata"]["name"])
+    while left := api.find(""):
+        if time.monotonic() > deadline:
+            name = left[0]["metadata"]["name"]
+            raise WherryError(f"pod {name} in {api.namespace} is there {patience:.0f} s after its deletion")
+        time.sleep(0.2)
 
 
 def _bare_pod(api: PodApi, image: str, resources: Mapping[str, Any]) -> float:
